@@ -1,0 +1,462 @@
+//! What a person or a program asks, and what became of it: the payloads of `command` and `result`.
+//!
+//! Bounds: a payload is at most [`MAX_PAYLOAD_BYTES`]; an id at most [`MAX_ID_CHARS`] characters that
+//! can stand in a topic. What is refused here is refused before anything is stored.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The largest command payload, in bytes.
+pub const MAX_PAYLOAD_BYTES: usize = 64 * 1024;
+/// The longest command id, in characters. It becomes a topic level.
+pub const MAX_ID_CHARS: usize = 128;
+
+/// A command as its sender wrote it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Command {
+    /// The sender's idempotency key; made here when the sender gave none.
+    #[serde(default)]
+    pub id: String,
+    /// The person's words. Exactly one of `text` and `call` is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// A call spelled out by a program, which needs no routing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<Call>,
+    /// Who asks; `policy` maps it to a role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Commands of one session run in the order in which they were accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// The configured agent that is to answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// Which waiting command goes first.
+    #[serde(default)]
+    pub priority: Priority,
+    /// The command is not begun after this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// How long it may run once begun; the default is `policy.timeout_ms`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// A topic that gets the outcome too. The MQTT 5 Response Topic takes precedence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<String>,
+    /// Returned with the outcome that goes to `reply_to`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+    /// Whether a remote model may see the text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_remote: Option<bool>,
+}
+
+/// A tool and its arguments, as proposed by anyone. Nothing is checked yet.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Call {
+    /// The tool's name.
+    pub tool: String,
+    /// Arguments by parameter name.
+    #[serde(default)]
+    pub args: Map<String, Value>,
+}
+
+/// Which waiting command, or outbox row, goes first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    /// After all others.
+    Low,
+    /// The default.
+    #[default]
+    Normal,
+    /// Before all others.
+    High,
+}
+
+/// Why a command was turned away, in the words that its sender sees.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[error("{message}")]
+pub struct Denial {
+    /// A stable code: `not_utf8`, `not_json`, `unknown_field`, `too_large`, `retained`, `expired`,
+    /// `busy`, `not_allowed`, `bad_arguments`, ...
+    pub code: String,
+    /// What was wrong and what to do.
+    pub message: String,
+}
+
+impl Denial {
+    /// A denial with its code and words.
+    pub fn new(code: &str, message: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), message: message.into() }
+    }
+}
+
+/// A refused payload: the denial, and the id it carried where one could be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The sender's id, or a fresh one, so that the refusal has a topic to go to.
+    pub id: String,
+    /// Why.
+    pub denial: Denial,
+}
+
+impl Command {
+    /// A command of plain words, with a fresh id.
+    pub fn from_text(text: impl Into<String>) -> Self {
+        Self {
+            id: fresh_id(),
+            text: Some(text.into()),
+            call: None,
+            user: None,
+            session: None,
+            agent: None,
+            priority: Priority::Normal,
+            expires_at: None,
+            timeout_ms: None,
+            reply_to: None,
+            correlation_id: None,
+            allow_remote: None,
+        }
+    }
+
+    /// Reads a payload: a JSON object where it begins with `{`, else plain words.
+    pub fn parse(payload: &[u8]) -> Result<Self, Refused> {
+        let refuse = |id: Option<String>, code: &str, message: String| Refused {
+            id: id.filter(|id| valid_id(id)).unwrap_or_else(fresh_id),
+            denial: Denial::new(code, message),
+        };
+        if payload.len() > MAX_PAYLOAD_BYTES {
+            let message = format!(
+                "the command has {} bytes; at most {MAX_PAYLOAD_BYTES} are taken",
+                payload.len()
+            );
+            return Err(refuse(None, "too_large", message));
+        }
+        let Ok(text) = std::str::from_utf8(payload) else {
+            return Err(refuse(None, "not_utf8", "the command is not UTF-8 text".into()));
+        };
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(refuse(None, "empty", "the command is empty".into()));
+        }
+        if !text.starts_with('{') {
+            return Ok(Self::from_text(text));
+        }
+        let value: Value = serde_json::from_str(text)
+            .map_err(|e| refuse(None, "not_json", format!("the command is not valid JSON: {e}")))?;
+        let id = value.get("id").and_then(Value::as_str).map(str::to_owned);
+        let mut command: Self = serde_json::from_value(value).map_err(|e| {
+            let message = e.to_string();
+            let code =
+                if message.starts_with("unknown field") { "unknown_field" } else { "bad_field" };
+            refuse(id.clone(), code, message)
+        })?;
+        if command.id.is_empty() {
+            command.id = fresh_id();
+        }
+        command.check().map_err(|denial| Refused {
+            id: id.filter(|id| valid_id(id)).unwrap_or_else(fresh_id),
+            denial,
+        })?;
+        Ok(command)
+    }
+
+    fn check(&self) -> Result<(), Denial> {
+        if !valid_id(&self.id) {
+            return Err(Denial::new(
+                "bad_field",
+                format!(
+                    "`id` must be 1 to {MAX_ID_CHARS} characters without `/`, `+`, `#` or control \
+                     characters: it becomes a topic level"
+                ),
+            ));
+        }
+        match (&self.text, &self.call) {
+            (Some(text), None) if text.trim().is_empty() => {
+                Err(Denial::new("empty", "`text` is empty"))
+            }
+            (Some(_), None) | (None, Some(_)) => self.check_reply_to(),
+            _ => Err(Denial::new("bad_field", "give exactly one of `text` and `call`")),
+        }
+    }
+
+    fn check_reply_to(&self) -> Result<(), Denial> {
+        match self.reply_to.as_deref() {
+            Some(topic) if !valid_publish_topic(topic) => {
+                Err(Denial::new("bad_field", "`reply_to` is not a topic that can be published to"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What was asked, in one line, for records and the console.
+    pub fn summary(&self) -> String {
+        match (&self.text, &self.call) {
+            (Some(text), _) => text.clone(),
+            (None, Some(call)) => call.to_string(),
+            (None, None) => String::new(),
+        }
+    }
+}
+
+impl std::fmt::Display for Call {
+    /// The compact call syntax, `name(key=value, ...)`, which the models are tuned to write too.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}(", self.tool)?;
+        for (i, (key, value)) in self.args.iter().enumerate() {
+            let comma = if i == 0 { "" } else { ", " };
+            match value {
+                Value::String(s) if is_bare_word(s) => write!(f, "{comma}{key}={s}")?,
+                other => write!(f, "{comma}{key}={other}")?,
+            }
+        }
+        f.write_str(")")
+    }
+}
+
+/// Whether a string stands without quotes in the compact call syntax.
+pub fn is_bare_word(s: &str) -> bool {
+    let mut chars = s.chars();
+    chars.next().is_some_and(char::is_alphabetic)
+        && chars.all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
+        && !matches!(s, "true" | "false" | "null")
+}
+
+/// Whether an id can be a topic level.
+pub fn valid_id(id: &str) -> bool {
+    let chars = id.chars().count();
+    (1..=MAX_ID_CHARS).contains(&chars)
+        && !id.chars().any(|c| c.is_control() || matches!(c, '/' | '+' | '#'))
+}
+
+fn valid_publish_topic(topic: &str) -> bool {
+    (1..=1024).contains(&topic.len())
+        && !topic.starts_with('$')
+        && !topic.chars().any(|c| c.is_control() || matches!(c, '+' | '#'))
+}
+
+/// A fresh id: a UUID of version 7, so that ids sort by time.
+pub fn fresh_id() -> String {
+    uuid::Uuid::now_v7().to_string()
+}
+
+/// What became of a command. `Deferred` and `WaitingApproval` are followed by another outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Done as asked.
+    Done,
+    /// Tried, and it did not work.
+    Failed,
+    /// Turned away; nothing was done.
+    Denied,
+    /// Its time had passed; nothing was done.
+    Expired,
+    /// Taken back; nothing was done.
+    Cancelled,
+    /// Only a remote model could do it and there is no network; it waits.
+    Deferred,
+    /// It waits for a person to approve.
+    WaitingApproval,
+    /// The daemon stopped in the middle of an acting call: whether it took effect is not known.
+    Interrupted,
+}
+
+impl Status {
+    /// Whether no other outcome follows.
+    pub fn is_final(self) -> bool {
+        !matches!(self, Self::Deferred | Self::WaitingApproval)
+    }
+
+    /// The name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Denied => "denied",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+            Self::Deferred => "deferred",
+            Self::WaitingApproval => "waiting_approval",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// Who turned the words into a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Route {
+    /// A known sentence.
+    Reflex,
+    /// The model on the board.
+    Model,
+    /// A model elsewhere.
+    Remote,
+    /// Nobody: the sender spelled the call out, or nothing was routed.
+    Direct,
+}
+
+impl Route {
+    /// The name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reflex => "reflex",
+            Self::Model => "model",
+            Self::Remote => "remote",
+            Self::Direct => "direct",
+        }
+    }
+}
+
+/// One call of an outcome.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CallRecord {
+    /// The tool's name.
+    pub tool: String,
+    /// The arguments it ran with.
+    pub args: Map<String, Value>,
+    /// Whether it did what it was asked.
+    pub ok: bool,
+    /// Its result fields.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Map<String, Value>>,
+    /// Why it failed, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// How long it took, in milliseconds.
+    pub ms: u64,
+}
+
+/// What became of a command, as it goes to `result/<id>`, HTTP and the console.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The command's id.
+    pub id: String,
+    /// What became of it.
+    pub status: Status,
+    /// The reply to the person.
+    pub text: String,
+    /// Who turned the words into a call.
+    pub route: Route,
+    /// The model's name, where one was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// What ran, in order.
+    pub calls: Vec<CallRecord>,
+    /// Why it is not `done`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Denial>,
+    /// From acceptance to the end, in milliseconds.
+    pub ms: u64,
+    /// When it was accepted.
+    pub received_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Timestamp,
+}
+
+impl Outcome {
+    /// The outcome of a command that was turned away.
+    pub fn denied(id: &str, denial: Denial, received_at: Timestamp, now: Timestamp) -> Self {
+        let text = format!("{} Nothing was done.", sentence(&denial.message));
+        Self {
+            id: id.to_owned(),
+            status: if denial.code == "expired" { Status::Expired } else { Status::Denied },
+            text,
+            route: Route::Direct,
+            model: None,
+            calls: Vec::new(),
+            error: Some(denial),
+            ms: elapsed_ms(received_at, now),
+            received_at,
+            finished_at: now,
+        }
+    }
+}
+
+/// Milliseconds from `from` to `to`; 0 where the clock went backwards.
+pub fn elapsed_ms(from: Timestamp, to: Timestamp) -> u64 {
+    u64::try_from(to.as_millisecond().saturating_sub(from.as_millisecond())).unwrap_or(0)
+}
+
+/// The time now, to the millisecond: what goes on the wire and into the store.
+#[allow(clippy::disallowed_methods, reason = "the one place where wall-clock time is read")]
+pub fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+}
+
+/// A clause as a sentence: a capital at its head, a full stop at its end.
+pub fn sentence(clause: &str) -> String {
+    let clause = clause.trim();
+    let mut chars = clause.chars();
+    let mut out: String = match chars.next() {
+        Some(first) if !clause.starts_with('`') => first.to_uppercase().chain(chars).collect(),
+        _ => clause.to_owned(),
+    };
+    if !out.ends_with(['.', '!', '?']) {
+        out.push('.');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_words_and_json_objects_are_both_commands() {
+        let words = Command::parse(b" turn on the pump \n").expect("plain words");
+        assert_eq!(words.text.as_deref(), Some("turn on the pump"));
+        let object = Command::parse(br#"{"id":"a1","text":"hi","priority":"high"}"#).expect("json");
+        assert_eq!((object.id.as_str(), object.priority), ("a1", Priority::High));
+    }
+
+    #[track_caller]
+    fn refused(payload: &[u8], code: &str) -> Refused {
+        let refused = Command::parse(payload).expect_err("must be refused");
+        assert_eq!(refused.denial.code, code, "{}", refused.denial.message);
+        refused
+    }
+
+    #[test]
+    fn a_malformed_payload_is_refused_with_its_reason_and_its_id() {
+        refused(&[0xff, 0xfe], "not_utf8");
+        refused(b"  ", "empty");
+        refused(br#"{"text": "x""#, "not_json");
+        refused(br#"{"id":"a"}"#, "bad_field");
+        refused(br#"{"id":"a","text":"x","call":{"tool":"t"}}"#, "bad_field");
+        refused(br#"{"id":"a/b","text":"x"}"#, "bad_field");
+        refused(br##"{"text":"x","reply_to":"a/#"}"##, "bad_field");
+        let unknown = refused(br#"{"id":"a7","text":"x","colour":1}"#, "unknown_field");
+        assert_eq!(unknown.id, "a7");
+        assert!(unknown.denial.message.contains("colour"));
+    }
+
+    #[test]
+    fn the_payload_bound_holds_at_and_one_over() {
+        assert!(Command::parse(&vec![b'a'; MAX_PAYLOAD_BYTES]).is_ok());
+        refused(&vec![b'a'; MAX_PAYLOAD_BYTES + 1], "too_large");
+    }
+
+    #[test]
+    fn the_id_bound_holds_at_and_one_over() {
+        assert!(valid_id(&"é".repeat(MAX_ID_CHARS)));
+        assert!(!valid_id(&"é".repeat(MAX_ID_CHARS + 1)));
+        assert!(!valid_id(""));
+    }
+
+    #[test]
+    fn a_call_prints_in_the_compact_syntax() {
+        let call: Call = serde_json::from_value(serde_json::json!({
+            "tool": "f", "args": {"a": "on", "n": 3, "t": "two words", "b": true, "s": "true"}
+        }))
+        .expect("call");
+        assert_eq!(call.to_string(), r#"f(a=on, n=3, t="two words", b=true, s="true")"#);
+    }
+}

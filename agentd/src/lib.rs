@@ -1,0 +1,7 @@
+//! agentd: one daemon that turns a person's words into one safe, durable action on real hardware.
+//! ARCHITECTURE.md has the map.
+
+pub mod command;
+pub mod feed;
+pub mod health;
+pub mod metrics;

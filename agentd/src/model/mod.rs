@@ -1,0 +1,180 @@
+//! The model on the board: a worker process that holds llama.cpp, and the handle to it.
+//!
+//! ```text
+//!  agent ──Ask──> Model (handle) ──> supervisor task ──frames──> `agentd worker` (llama.cpp)
+//!        <─Answer─                        │ restarts with backoff, says so in health
+//! ```
+//!
+//! Bounds: [`QUEUE`] asks wait; an ask has a deadline and a token limit; a frame is at most
+//! [`frame::MAX_FRAME_BYTES`].
+
+pub mod catalog;
+pub mod config;
+pub mod constrain;
+pub mod frame;
+pub mod gguf;
+pub mod grammar;
+pub mod llama;
+pub mod pull;
+pub mod scripted;
+pub mod supervisor;
+pub mod worker;
+
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Asks that may wait for the worker. A small board answers one in about a second, and a person does
+/// not wait longer than this many; the next one is told `busy`.
+pub const QUEUE: usize = 8;
+
+/// One message of the conversation that the model continues.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// `system`, `user` or `assistant`.
+    pub role: String,
+    /// The text.
+    pub content: String,
+}
+
+/// What is asked of the model. The messages that never change come first: their KV state is reused.
+#[derive(Debug)]
+pub struct Ask {
+    /// The prompt, rendered by the worker with the model's own chat template.
+    pub messages: Vec<Message>,
+    /// A Lark grammar (llguidance's dialect) that the answer obeys.
+    pub grammar: String,
+    /// The most tokens that the answer may have.
+    pub max_tokens: u32,
+    /// The answer is not wanted after this.
+    pub deadline: Instant,
+    /// Gets the pieces of the answer as they are written; dropped when full.
+    pub pieces: Option<mpsc::Sender<String>>,
+    /// Gets the answer. Dropping the receiver cancels the ask.
+    pub reply: oneshot::Sender<Result<Answer, ModelError>>,
+}
+
+/// What the model wrote, and what it took.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The text, complete by the grammar.
+    pub text: String,
+    /// What it took.
+    pub usage: Usage,
+}
+
+/// What an answer took.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Prompt tokens taken from the KV cache.
+    pub reused: u32,
+    /// Prompt tokens decoded.
+    pub prefilled: u32,
+    /// Tokens that the grammar forced.
+    pub forced: u32,
+    /// Tokens that were sampled.
+    pub sampled: u32,
+    /// From the worker's receipt to the first token of the answer, in milliseconds.
+    pub first_token_ms: u32,
+    /// From the worker's receipt to the end, in milliseconds.
+    pub total_ms: u32,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ModelError {
+    /// No model is configured, installed, or loaded yet.
+    #[error("there is no model: {0}")]
+    Unavailable(String),
+    /// The worker died while it held the ask.
+    #[error("the model's process ended while it was thinking: {0}")]
+    Crashed(String),
+    /// The deadline passed.
+    #[error("the model did not finish in time")]
+    TooLate,
+    /// [`QUEUE`] asks wait already.
+    #[error("the model is busy")]
+    Busy,
+    /// The worker refused the ask: a grammar that does not compile, a prompt that is too long.
+    #[error("the model cannot be asked that: {0}")]
+    Refused(String),
+}
+
+/// What the worker is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum State {
+    /// No model is configured.
+    Off,
+    /// The worker loads the model.
+    Loading {
+        /// The model's name.
+        name: String,
+    },
+    /// The worker waits for asks.
+    Ready {
+        /// The model's name.
+        name: String,
+        /// SHA-256 of the file, in hex.
+        sha256: String,
+    },
+    /// The worker is gone; it is started again.
+    Down {
+        /// The model's name.
+        name: String,
+        /// Why.
+        cause: String,
+    },
+}
+
+/// The handle to the model. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// To the supervisor.
+    pub(crate) asks: mpsc::Sender<Ask>,
+    /// From the supervisor.
+    pub(crate) state: watch::Receiver<State>,
+}
+
+impl Model {
+    /// What the worker is doing now.
+    pub fn state(&self) -> State {
+        self.state.borrow().clone()
+    }
+
+    /// Watches what the worker is doing.
+    pub fn watch(&self) -> watch::Receiver<State> {
+        self.state.clone()
+    }
+
+    /// Asks, and waits for the answer. Dropping the future cancels the ask.
+    pub async fn ask(
+        &self,
+        messages: Vec<Message>,
+        grammar: String,
+        max_tokens: u32,
+        deadline: Instant,
+        pieces: Option<mpsc::Sender<String>>,
+    ) -> Result<Answer, ModelError> {
+        if let State::Off = *self.state.borrow() {
+            return Err(ModelError::Unavailable("none is configured".into()));
+        }
+        if let State::Down { cause, .. } = &*self.state.borrow() {
+            return Err(ModelError::Unavailable(cause.clone()));
+        }
+        let (reply, answer) = oneshot::channel();
+        let ask = Ask { messages, grammar, max_tokens, deadline, pieces, reply };
+        self.asks.try_send(ask).map_err(|e| match e {
+            mpsc::error::TrySendError::Full(_) => ModelError::Busy,
+            mpsc::error::TrySendError::Closed(_) => {
+                ModelError::Unavailable("it has been shut down".into())
+            }
+        })?;
+        match tokio::time::timeout_at(deadline.into(), answer).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(ModelError::Crashed("the supervisor dropped the ask".into())),
+            Err(_) => Err(ModelError::TooLate),
+        }
+    }
+}

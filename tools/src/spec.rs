@@ -1,0 +1,174 @@
+//! What an integrator declares in `[[tool]]` and `[[serial]]`.
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// One `[[tool]]` section.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToolSpec {
+    /// Its name: a lower-case identifier. The model, MQTT and the records all use it.
+    pub name: String,
+    /// One line that says what it does; the model reads it.
+    pub description: String,
+    /// What carries it out.
+    pub kind: Kind,
+    /// Whether it changes the world. Default: `reads` for `sql`, else `acts`.
+    pub effect: Option<EffectKind>,
+    /// Set it where doing the call twice is as good as once: it may then be repeated after a crash.
+    #[serde(default)]
+    pub idempotent: bool,
+    /// Set it where a person must approve each call before it runs.
+    #[serde(default)]
+    pub confirm: bool,
+    /// The parameters, in the order in which the call syntax shows them.
+    #[serde(default)]
+    pub params: IndexMap<String, Param>,
+    /// `serial`: the port's configured name.
+    pub port: Option<String>,
+    /// `serial`: the request, with `{param}` places. The line ending is added.
+    pub send: Option<String>,
+    /// `serial`: a regular expression that a good answer matches; named captures become result fields.
+    pub expect: Option<String>,
+    /// `serial`: a regular expression that a refusal matches; a capture `reason` says why.
+    pub fail: Option<String>,
+    /// `sql`: one statement that only reads, with `:param` places.
+    pub sql: Option<String>,
+    /// `publish`: the event's kind, the last level of its topic.
+    pub event: Option<String>,
+    /// The reply to the person, with `{param}` and `{field}` places; `{field:.1}` rounds.
+    pub reply: Option<String>,
+    /// `sql`: the reply where no row, or only nulls, came back.
+    pub reply_none: Option<String>,
+    /// Sentences that mean this call, as `(turn|switch) [the] {device} {state}`.
+    #[serde(default)]
+    pub sentences: Vec<String>,
+    /// Sentences with the call that each means, for the model.
+    #[serde(default)]
+    pub examples: Vec<Example>,
+    /// How long one call may take. Default 2000.
+    pub timeout_ms: Option<u64>,
+}
+
+/// What carries a tool out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A request and an answer on a serial port.
+    Serial,
+    /// A declared statement over the daemon's database.
+    Sql,
+    /// An event for the outbox.
+    Publish,
+    /// A line in the device's log book.
+    Note,
+}
+
+/// Whether a call changes the world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EffectKind {
+    /// It only looks.
+    Reads,
+    /// It changes something: it gets an intent row before it runs.
+    Acts,
+}
+
+/// One declared parameter.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Param {
+    /// Its type. Default: `string`.
+    #[serde(default, rename = "type")]
+    pub kind: ParamKind,
+    /// The allowed words, for a `string`.
+    #[serde(default, rename = "enum", skip_serializing_if = "Option::is_none")]
+    pub choices: Option<Vec<String>>,
+    /// The least value, inclusive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<f64>,
+    /// The greatest value, inclusive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<f64>,
+    /// The longest string, in characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_length: Option<usize>,
+    /// The value where none is given; it makes the parameter optional.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<Value>,
+    /// What it means, for the model and the kiosk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+/// A parameter's type.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ParamKind {
+    /// Text.
+    #[default]
+    String,
+    /// A whole number.
+    Integer,
+    /// Any number.
+    Number,
+    /// `true` or `false`.
+    Boolean,
+}
+
+/// A sentence and the arguments it means.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Example {
+    /// What a person might say.
+    pub say: String,
+    /// The arguments of the call that it means.
+    pub call: Map<String, Value>,
+}
+
+/// One `[[serial]]` section.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SerialSpec {
+    /// The name that tools use for it.
+    pub name: String,
+    /// The device, as `/dev/ttyACM0`.
+    pub path: String,
+    /// Bits a second. Default 115200.
+    #[serde(default = "default_baud")]
+    pub baud: u32,
+    /// How bytes become frames.
+    #[serde(default)]
+    pub framing: Framing,
+    /// What ends a line in both directions. Default `"\n"`; a carriage return before it is dropped.
+    #[serde(default = "default_line_ending")]
+    pub line_ending: String,
+}
+
+/// How bytes become frames.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Framing {
+    /// One line a frame.
+    #[default]
+    Line,
+}
+
+fn default_baud() -> u32 {
+    115_200
+}
+
+fn default_line_ending() -> String {
+    "\n".to_owned()
+}
+
+impl ToolSpec {
+    /// Whether a call of it changes the world.
+    pub fn effect(&self) -> EffectKind {
+        self.effect.unwrap_or(match self.kind {
+            Kind::Sql => EffectKind::Reads,
+            Kind::Serial | Kind::Publish | Kind::Note => EffectKind::Acts,
+        })
+    }
+}
