@@ -1,0 +1,337 @@
+//! The store: the only place where links, front-ends and the agent meet.
+//!
+//! One thread owns the one writing SQLite connection; [`Store`] is the handle to it. Whatever a method
+//! returns has been committed with `synchronous = FULL`, and only then is the feed told.
+//!
+//! Bounds: [`JOBS`] requests wait for the thread, then callers wait in turn; the tables' bounds are in
+//! [`schema`] and [`outbox`].
+
+pub mod audit;
+pub mod config;
+pub mod ending;
+pub mod inbox;
+pub mod open;
+pub mod outbox;
+pub mod schema;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+use serde_json::{Map, Value};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::command::{self, CallRecord, Command, Denial, Outcome, Status, elapsed_ms};
+use crate::feed::{Feed, Notice};
+pub use config::StoreConfig;
+pub use ending::Ending;
+pub use inbox::{Accepted, Delivery, Origin, Plan, Waiting};
+pub use open::{OpenError, Opened};
+pub use outbox::{Destination, OutboxRow, OutboxStats};
+
+/// Requests that may wait for the store's thread. Each front-end has one under way, so that more would
+/// only hide that the disk is too slow.
+const JOBS: usize = 64;
+
+type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+
+/// Why the store could not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The disk has no room.
+    #[error("the disk is full; nothing can be recorded, so nothing is done")]
+    Full,
+    /// The file or its file system cannot be written.
+    #[error("the database cannot be written ({0}); nothing can be recorded, so nothing is done")]
+    ReadOnly(String),
+    /// The file is damaged.
+    #[error(
+        "the database is damaged ({0}); at the next start it is moved aside and a new one begun"
+    )]
+    Corrupt(String),
+    /// A row does not read back.
+    #[error("a row of the database cannot be read: {0}")]
+    Row(String),
+    /// The store has been shut down.
+    #[error("the store is closed")]
+    Closed,
+    /// Anything else that SQLite says.
+    #[error("the database failed: {0}")]
+    Sqlite(String),
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode as Code;
+        let text = error.to_string();
+        match error.sqlite_error_code() {
+            Some(Code::DiskFull) => Self::Full,
+            Some(Code::ReadOnly | Code::CannotOpen | Code::PermissionDenied) => {
+                Self::ReadOnly(text)
+            }
+            Some(Code::DatabaseCorrupt | Code::NotADatabase) => Self::Corrupt(text),
+            _ => Self::Sqlite(text),
+        }
+    }
+}
+
+/// The handle. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    jobs: mpsc::Sender<Job>,
+    inbox_changed: Arc<watch::Sender<u64>>,
+    outbox_changed: Arc<watch::Sender<u64>>,
+    feed: Feed,
+    most_waiting: i64,
+    limits: outbox::Limits,
+}
+
+impl Store {
+    /// Opens the database, ends what a crash cut off, and starts the thread, which ends when the last
+    /// handle is dropped.
+    pub fn open(config: &StoreConfig, most_waiting: u32, feed: Feed) -> Result<Opened, OpenError> {
+        let (mut connection, moved_aside) = open::connection(&config.path, command::now())?;
+        let limits = config.limits();
+        let interrupted = ending::reconcile(&mut connection, limits, command::now())
+            .map_err(|source| OpenError::Reconcile { path: config.path.clone(), source })?;
+        let (jobs, mut queue) = mpsc::channel::<Job>(JOBS);
+        let thread = std::thread::Builder::new()
+            .name("store".into())
+            .spawn(move || {
+                while let Some(job) = queue.blocking_recv() {
+                    job(&mut connection);
+                }
+            })
+            .map_err(OpenError::Thread)?;
+        let store = Self {
+            jobs,
+            inbox_changed: Arc::new(watch::Sender::new(0)),
+            outbox_changed: Arc::new(watch::Sender::new(0)),
+            feed,
+            most_waiting: most_waiting.into(),
+            limits,
+        };
+        Ok(Opened { store, thread, interrupted, moved_aside })
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let job: Job = Box::new(move |connection| {
+            // The caller may have gone; the work is done all the same.
+            let _ = reply.send(job(connection));
+        });
+        self.jobs.send(job).await.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Stores a command. When this returns, the sender may be told.
+    pub async fn accept(&self, command: Command, origin: Origin) -> Result<Accepted, StoreError> {
+        let (bounds, now) = ((self.most_waiting, self.limits), command::now());
+        let (text, source) = (command.summary(), origin.source.clone());
+        let accepted =
+            self.run(move |db| inbox::accept(db, &command, &origin, bounds, now)).await?;
+        match &accepted {
+            Accepted::New(id) => {
+                self.feed.tell(Notice::Accepted { id: id.clone(), text, source });
+                self.inbox_changed.send_modify(|n| *n += 1);
+            }
+            Accepted::Repeat { .. } => self.outbox_changed.send_modify(|n| *n += 1),
+            Accepted::Busy(_) => {}
+        }
+        Ok(accepted)
+    }
+
+    /// Queues the refusal of something that was never stored, for its sender.
+    pub async fn refuse(
+        &self,
+        id: &str,
+        denial: Denial,
+        reply: Option<Destination>,
+    ) -> Result<Outcome, StoreError> {
+        let now = command::now();
+        let outcome = Outcome::denied(id, denial, now, now);
+        let (limits, stored) = (self.limits, outcome.clone());
+        self.run(move |db| {
+            let transaction = db.transaction()?;
+            outbox::put_outcome(&transaction, limits, &stored, reply, now)?;
+            Ok(transaction.commit()?)
+        })
+        .await?;
+        self.outbox_changed.send_modify(|n| *n += 1);
+        self.feed.tell(Notice::Finished { outcome: outcome.clone() });
+        Ok(outcome)
+    }
+
+    /// The first waiting command whose lane is not busy.
+    pub async fn next(&self, busy_lanes: Vec<String>) -> Result<Option<Waiting>, StoreError> {
+        self.run(move |db| inbox::next(db, &busy_lanes)).await
+    }
+
+    /// Commits the intent of the acting call `step` of a plan, and the records of those before it.
+    pub async fn begin_call(
+        &self,
+        id: &str,
+        plan: &Plan,
+        step: usize,
+        idempotent: bool,
+        records: &[CallRecord],
+    ) -> Result<(), StoreError> {
+        let (id, plan, records) = (id.to_owned(), plan.clone(), records.to_vec());
+        let now = command::now();
+        self.run(move |db| ending::begin_call(db, &id, &plan, step, idempotent, &records, now))
+            .await
+    }
+
+    /// Ends or pauses a command in one transaction. `false`: it had ended already.
+    pub async fn finish(&self, ending: Ending) -> Result<bool, StoreError> {
+        let (limits, outcome) = (self.limits, ending.outcome.clone());
+        let finished = self
+            .run(move |db| {
+                let transaction = db.transaction()?;
+                let finished = ending::finish(&transaction, &ending, limits)?;
+                transaction.commit()?;
+                Ok(finished)
+            })
+            .await?;
+        if finished {
+            self.outbox_changed.send_modify(|n| *n += 1);
+            self.inbox_changed.send_modify(|n| *n += 1);
+            self.feed.tell(Notice::Finished { outcome });
+        }
+        Ok(finished)
+    }
+
+    /// The outcome so far of a command.
+    pub async fn outcome(&self, id: &str) -> Result<Option<Outcome>, StoreError> {
+        let id = id.to_owned();
+        self.run(move |db| inbox::outcome(db, &id)).await
+    }
+
+    /// Lets a command that waits for approval go on, or ends it as denied. `false`: none waits.
+    pub async fn approve(&self, id: &str, yes: bool, by: &str) -> Result<bool, StoreError> {
+        if yes {
+            let (id, by) = (id.to_owned(), by.to_owned());
+            let changed = self.run(move |db| inbox::approve(db, &id, &by)).await?;
+            self.inbox_changed.send_modify(|n| *n += 1);
+            return Ok(changed);
+        }
+        let waiting = self.outcome(id).await?;
+        if !waiting.is_some_and(|outcome| outcome.status == Status::WaitingApproval) {
+            return Ok(false);
+        }
+        let denial = Denial::new("not_approved", format!("{by} did not approve it"));
+        self.end_untouched(id, Status::Denied, denial).await
+    }
+
+    /// Takes back a command that has begun no call. `false`: there is none, or it is too late.
+    pub async fn cancel(&self, id: &str) -> Result<bool, StoreError> {
+        let denial = Denial::new("cancelled", "it was cancelled");
+        self.end_untouched(id, Status::Cancelled, denial).await
+    }
+
+    async fn end_untouched(
+        &self,
+        id: &str,
+        status: Status,
+        denial: Denial,
+    ) -> Result<bool, StoreError> {
+        let (key, limits, now) = (id.to_owned(), self.limits, command::now());
+        let outcome = self
+            .run(move |db| {
+                // Looked up and ended in one transaction, so that no call can begin in between.
+                let transaction = db.transaction()?;
+                let Some(received_at) = inbox::untouched(&transaction, &key)? else {
+                    return Ok(None);
+                };
+                let mut outcome = Outcome::denied(&key, denial, received_at, now);
+                outcome.status = status;
+                outcome.ms = elapsed_ms(received_at, now);
+                let ending = Ending { outcome, effects: Vec::new(), acted: Vec::new(), plan: None };
+                let ended = ending::finish(&transaction, &ending, limits)?;
+                transaction.commit()?;
+                Ok(ended.then_some(ending.outcome))
+            })
+            .await?;
+        let Some(outcome) = outcome else { return Ok(false) };
+        self.outbox_changed.send_modify(|n| *n += 1);
+        self.inbox_changed.send_modify(|n| *n += 1);
+        self.feed.tell(Notice::Finished { outcome });
+        Ok(true)
+    }
+
+    /// Queues an event that no command caused.
+    pub async fn event(&self, kind: &str, fields: Map<String, Value>) -> Result<(), StoreError> {
+        let (kind, limits, now) = (kind.to_owned(), self.limits, command::now());
+        self.run(move |db| {
+            let transaction = db.transaction()?;
+            outbox::put_event(&transaction, limits, &kind, fields, now)?;
+            Ok(transaction.commit()?)
+        })
+        .await?;
+        self.outbox_changed.send_modify(|n| *n += 1);
+        Ok(())
+    }
+
+    /// Stores readings that one poll took at one time.
+    pub async fn readings(&self, readings: Vec<(String, f64)>) -> Result<(), StoreError> {
+        let at = command::now().as_second();
+        let told = readings.clone();
+        self.run(move |db| {
+            let transaction = db.transaction()?;
+            for (sensor, value) in &readings {
+                transaction
+                    .prepare_cached("INSERT INTO readings (at, sensor, value) VALUES (?1, ?2, ?3)")?
+                    .execute((at, sensor, value))?;
+            }
+            Ok(transaction.commit()?)
+        })
+        .await?;
+        for (sensor, value) in told {
+            self.feed.tell(Notice::Reading { sensor, value });
+        }
+        Ok(())
+    }
+
+    /// The next outbox rows besides those under way: by priority, then by age.
+    pub async fn pending(
+        &self,
+        under_way: Vec<i64>,
+        limit: usize,
+    ) -> Result<Vec<OutboxRow>, StoreError> {
+        self.run(move |db| Ok(outbox::pending(db, &under_way, limit)?)).await
+    }
+
+    /// Removes outbox rows that the broker has acknowledged.
+    pub async fn delivered(&self, ids: Vec<i64>) -> Result<usize, StoreError> {
+        self.run(move |db| Ok(outbox::delivered(db, &ids)?)).await
+    }
+
+    /// The outbox at a glance.
+    pub async fn outbox_stats(&self) -> Result<OutboxStats, StoreError> {
+        let now = command::now();
+        self.run(move |db| Ok(outbox::stats(db, now)?)).await
+    }
+
+    /// Removes what is past its bound. Returns how many rows went.
+    pub async fn housekeep(&self, now: Timestamp) -> Result<usize, StoreError> {
+        self.run(move |db| Ok(schema::housekeep(db, now)?)).await
+    }
+
+    /// Wakes when a command may be waiting, or one has ended.
+    pub fn inbox_changed(&self) -> watch::Receiver<u64> {
+        self.inbox_changed.subscribe()
+    }
+
+    /// Wakes when an outbox row may be waiting.
+    pub fn outbox_changed(&self) -> watch::Receiver<u64> {
+        self.outbox_changed.subscribe()
+    }
+
+    /// What is happening, for those who watch.
+    pub fn feed(&self) -> &Feed {
+        &self.feed
+    }
+}

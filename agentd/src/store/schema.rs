@@ -1,0 +1,139 @@
+//! The tables, and how an older database becomes a newer one.
+//!
+//! Bounds: `inbox` keeps [`KEEP_COMMANDS_DAYS`] of ended commands (so long does an id protect against
+//! a repeat), `readings` [`KEEP_READINGS_DAYS`], `audit` and `notes` [`KEEP_AUDIT_ROWS`]; `outbox` is
+//! bounded where it is filled. Victims are the oldest rows.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, params};
+
+/// Ended commands are kept this long.
+pub const KEEP_COMMANDS_DAYS: i64 = 30;
+/// Readings are kept this long.
+pub const KEEP_READINGS_DAYS: i64 = 90;
+/// Rows that the audit log and the log book keep.
+pub const KEEP_AUDIT_ROWS: i64 = 100_000;
+
+/// Each entry brings a database from the version of its index to the next one.
+const MIGRATIONS: &[&str] = &["
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE inbox (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        lane TEXT NOT NULL,
+        priority INTEGER NOT NULL,
+        source TEXT NOT NULL,
+        command TEXT NOT NULL,
+        state TEXT NOT NULL,            -- waiting, waiting_approval, or the final status
+        received_ms INTEGER NOT NULL,
+        finished_ms INTEGER,
+        reply_topic TEXT,
+        reply_correlation BLOB,
+        packet_id INTEGER,              -- of an MQTT delivery, to know its redelivery by
+        payload_hash BLOB,
+        plan TEXT,                      -- what was routed and is being carried out
+        approved_by TEXT,
+        outcome TEXT
+    ) STRICT;
+    CREATE INDEX inbox_open ON inbox (priority DESC, seq) WHERE state = 'waiting';
+    CREATE INDEX inbox_delivery ON inbox (packet_id, seq) WHERE packet_id IS NOT NULL;
+    CREATE INDEX inbox_finished ON inbox (finished_ms) WHERE finished_ms IS NOT NULL;
+
+    CREATE TABLE calls (
+        command_id TEXT NOT NULL,
+        step INTEGER NOT NULL,
+        tool TEXT NOT NULL,
+        args TEXT NOT NULL,
+        acts INTEGER NOT NULL,
+        idempotent INTEGER NOT NULL,
+        begun_ms INTEGER NOT NULL,
+        record TEXT,                    -- the CallRecord; NULL while the effect is unknown
+        PRIMARY KEY (command_id, step)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE outbox (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        topic TEXT NOT NULL,
+        own INTEGER NOT NULL,           -- 1: below agentd/<device>/, 0: the topic as it stands
+        payload TEXT NOT NULL,
+        correlation BLOB,
+        priority INTEGER NOT NULL,
+        created_ms INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX outbox_order ON outbox (priority DESC, id);
+    CREATE TABLE outbox_totals (rows INTEGER NOT NULL, bytes INTEGER NOT NULL) STRICT;
+    INSERT INTO outbox_totals VALUES (0, 0);
+    CREATE TRIGGER outbox_in AFTER INSERT ON outbox BEGIN
+        UPDATE outbox_totals SET rows = rows + 1, bytes = bytes + length(new.topic) + octet_length(new.payload);
+    END;
+    CREATE TRIGGER outbox_out AFTER DELETE ON outbox BEGIN
+        UPDATE outbox_totals SET rows = rows - 1, bytes = bytes - length(old.topic) - octet_length(old.payload);
+    END;
+
+    CREATE TABLE readings (
+        at INTEGER NOT NULL,            -- seconds since 1970
+        sensor TEXT NOT NULL,
+        value REAL NOT NULL
+    ) STRICT;
+    CREATE INDEX readings_by_sensor ON readings (sensor, at);
+    CREATE INDEX readings_by_time ON readings (at);
+
+    CREATE TABLE notes (
+        at INTEGER NOT NULL,            -- seconds since 1970
+        text TEXT NOT NULL,
+        command_id TEXT NOT NULL
+    ) STRICT;
+
+    CREATE TABLE audit (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        at_ms INTEGER NOT NULL,
+        command_id TEXT NOT NULL,
+        record TEXT NOT NULL,
+        hash BLOB NOT NULL              -- SHA-256 of the hash before and this record
+    ) STRICT;
+"];
+
+/// The version that this program writes.
+pub const VERSION: i64 = MIGRATIONS.len() as i64;
+
+/// Sets the connection up and brings the tables to [`VERSION`]. The caller has checked that the
+/// database is not newer.
+pub fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    // FULL: a commit is on the disk when it returns, which is what `accept` promises the sender.
+    connection.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+         PRAGMA temp_store = MEMORY; PRAGMA cache_size = -512; PRAGMA journal_size_limit = 1048576;",
+    )?;
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    for (index, step) in MIGRATIONS.iter().enumerate().skip(usize::try_from(version).unwrap_or(0)) {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "user_version", index as i64 + 1)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+/// Removes what is past its bound. Returns how many rows went.
+pub fn housekeep(connection: &mut Connection, now: Timestamp) -> rusqlite::Result<usize> {
+    const DAY_SECONDS: i64 = 86_400;
+    let transaction = connection.transaction()?;
+    let commands_before = now.as_millisecond() - KEEP_COMMANDS_DAYS * DAY_SECONDS * 1000;
+    let readings_before = now.as_second() - KEEP_READINGS_DAYS * DAY_SECONDS;
+    let mut gone = transaction.execute(
+        "DELETE FROM calls WHERE command_id IN (SELECT id FROM inbox WHERE finished_ms < ?1)",
+        params![commands_before],
+    )?;
+    gone += transaction
+        .execute("DELETE FROM inbox WHERE finished_ms < ?1", params![commands_before])?;
+    gone += transaction.execute("DELETE FROM readings WHERE at < ?1", params![readings_before])?;
+    for table in ["audit", "notes"] {
+        gone += transaction.execute(
+            &format!("DELETE FROM {table} WHERE rowid <= (SELECT max(rowid) FROM {table}) - ?1"),
+            params![KEEP_AUDIT_ROWS],
+        )?;
+    }
+    transaction.commit()?;
+    Ok(gone)
+}
