@@ -27,6 +27,7 @@ pub struct Ending {
 
 /// Writes the intent of a call that acts, with the record of the call before it. Durable before the
 /// effect: the caller runs the call only after this has committed.
+/// `false`: the command has been ended meanwhile, and the call must not run.
 pub(super) fn begin_call(
     connection: &mut Connection,
     id: &str,
@@ -35,12 +36,15 @@ pub(super) fn begin_call(
     idempotent: bool,
     records: &[CallRecord],
     now: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let transaction = connection.transaction()?;
     let step = step as i64;
-    transaction
-        .prepare_cached("UPDATE inbox SET plan = ?2 WHERE id = ?1")?
+    let open = transaction
+        .prepare_cached("UPDATE inbox SET plan = ?2 WHERE id = ?1 AND state = 'waiting'")?
         .execute(params![id, json!(plan).to_string()])?;
+    if open == 0 {
+        return Ok(false);
+    }
     write_records(&transaction, id, records, now)?;
     if let Some(call) = plan.calls.get(step as usize) {
         transaction
@@ -59,7 +63,7 @@ pub(super) fn begin_call(
             ])?;
     }
     transaction.commit()?;
-    Ok(())
+    Ok(true)
 }
 
 fn write_records(

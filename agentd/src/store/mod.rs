@@ -171,6 +171,7 @@ impl Store {
     }
 
     /// Commits the intent of the acting call `step` of a plan, and the records of those before it.
+    /// `false`: the command was cancelled meanwhile, and the call must not run.
     pub async fn begin_call(
         &self,
         id: &str,
@@ -178,7 +179,7 @@ impl Store {
         step: usize,
         idempotent: bool,
         records: &[CallRecord],
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let (id, plan, records) = (id.to_owned(), plan.clone(), records.to_vec());
         let now = command::now();
         self.run(move |db| ending::begin_call(db, &id, &plan, step, idempotent, &records, now))

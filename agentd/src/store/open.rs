@@ -119,6 +119,11 @@ pub(super) fn connection(
     }
 }
 
+/// Makes a new, empty database of this version.
+pub fn create(path: &Path) -> Result<(), OpenError> {
+    connection(path, Timestamp::UNIX_EPOCH).map(|_| ())
+}
+
 /// Says what opening would find, and changes nothing. `Ok(Some(why))`: the file would be moved aside.
 pub fn probe(path: &Path) -> Result<Option<String>, OpenError> {
     let not_writable = |why: String| OpenError::NotWritable { path: path.into(), why };
