@@ -5,3 +5,4 @@ pub mod command;
 pub mod feed;
 pub mod health;
 pub mod metrics;
+pub mod model;
