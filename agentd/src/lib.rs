@@ -6,3 +6,4 @@ pub mod feed;
 pub mod health;
 pub mod metrics;
 pub mod store;
+pub mod model;

@@ -11,13 +11,18 @@
 pub mod catalog;
 pub mod config;
 pub mod constrain;
+pub mod digest;
+pub mod fetch;
 pub mod frame;
 pub mod gguf;
 pub mod grammar;
 pub mod llama;
+pub mod pieces;
+pub mod process;
 pub mod pull;
 pub mod scripted;
 pub mod supervisor;
+pub mod vocabulary;
 pub mod worker;
 
 use std::time::Instant;
@@ -82,7 +87,8 @@ pub struct Usage {
 }
 
 /// Why there is no answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "message", rename_all = "snake_case")]
 pub enum ModelError {
     /// No model is configured, installed, or loaded yet.
     #[error("there is no model: {0}")]
@@ -138,6 +144,13 @@ pub struct Model {
 }
 
 impl Model {
+    /// The handle where no model is configured: every ask is refused.
+    pub fn off() -> Self {
+        let (asks, _) = mpsc::channel(1);
+        let (_, state) = watch::channel(State::Off);
+        Self { asks, state }
+    }
+
     /// What the worker is doing now.
     pub fn state(&self) -> State {
         self.state.borrow().clone()

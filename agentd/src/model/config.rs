@@ -1,0 +1,158 @@
+//! The `[model]` section.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::catalog::{Catalog, CatalogError};
+
+/// The `[model]` section. Without it the catalogue's default model is used if it is installed.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelConfig {
+    /// A model of the catalogue (`agentd model list`). Set it to use another than the default one.
+    pub name: Option<String>,
+    /// A GGUF file. Set it to use a model that is not in the catalogue; it goes before `name`.
+    pub path: Option<PathBuf>,
+    /// Where pulled models are. Set it where they should lie on another disk. Default:
+    /// `/var/lib/agentd/models` for root and where it exists, else `~/.local/share/agentd/models`.
+    pub dir: PathBuf,
+    /// The context's size in tokens. Raise it where a prompt is refused as too long; it costs memory
+    /// (45 MiB for 2048 tokens of the default model) whether it is used or not.
+    pub context: u32,
+    /// Threads that decode. Set it where the model must leave more of the board to its owner. Default
+    /// 0: all cores but one on boards with four and more, else all.
+    pub threads: u32,
+    /// The most tokens of an answer. Raise it where answers are refused as not complete.
+    pub max_tokens: u32,
+    /// The most calls of one answer. Raise it where a sentence should do several things; a small model
+    /// then also makes more mistakes.
+    pub max_calls: usize,
+    /// A script that answers in the model's place. Set it in tests only.
+    pub scripted: Option<PathBuf>,
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        Self {
+            name: None,
+            path: None,
+            dir: default_dir(),
+            context: 2048,
+            threads: 0,
+            max_tokens: 256,
+            max_calls: 1,
+            scripted: None,
+        }
+    }
+}
+
+/// What the worker is to load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A GGUF file.
+    File {
+        /// What the model is called in records and states.
+        name: String,
+        /// Where it is.
+        path: PathBuf,
+    },
+    /// A script in the model's place.
+    Script(PathBuf),
+}
+
+impl Source {
+    /// What the model is called in records and states.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::File { name, .. } => name,
+            Self::Script(_) => "scripted",
+        }
+    }
+}
+
+impl ModelConfig {
+    /// What to load: nothing where no model is named and the default one is not installed. A named
+    /// model that is not installed is given all the same, so that the worker says what is missing.
+    pub fn source(&self) -> Result<Option<Source>, CatalogError> {
+        if let Some(script) = &self.scripted {
+            return Ok(Some(Source::Script(script.clone())));
+        }
+        if let Some(path) = &self.path {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            return Ok(Some(Source::File { name, path: path.clone() }));
+        }
+        let catalog = Catalog::load(&self.dir)?;
+        let entry = match &self.name {
+            Some(name) => catalog.entry(name)?,
+            None => catalog.default_entry(),
+        };
+        let path = self.dir.join(&entry.file);
+        let wanted = self.name.is_some() || path.exists();
+        Ok(wanted.then(|| Source::File { name: entry.name.clone(), path }))
+    }
+}
+
+/// Where pulled models are when the config does not say: with the system's state for root and for the
+/// service, with the person's own data for a person.
+pub fn default_dir() -> PathBuf {
+    let system = PathBuf::from("/var/lib/agentd/models");
+    if rustix::process::geteuid().is_root() || system.is_dir() {
+        return system;
+    }
+    let data = std::env::var_os("XDG_DATA_HOME").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share"));
+    data.or_else(home).map_or(system, |data| data.join("agentd/models"))
+}
+
+#[cfg(test)]
+mod tests {
+    use config::{Config, File, FileFormat};
+
+    use super::*;
+
+    fn read(text: &str) -> Result<ModelConfig, config::ConfigError> {
+        let source = File::from_str(text, FileFormat::Toml);
+        Config::builder().add_source(source).build()?.try_deserialize()
+    }
+
+    #[test]
+    fn an_empty_section_has_the_defaults_and_an_unknown_key_is_refused_by_name() {
+        assert_eq!(read("").unwrap(), ModelConfig::default());
+        let error = read("contxt = 4096").unwrap_err().to_string();
+        assert!(error.contains("contxt"), "{error}");
+    }
+
+    #[test]
+    fn a_script_goes_before_a_path_and_a_path_before_a_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = ModelConfig { dir: dir.path().to_owned(), ..ModelConfig::default() };
+        assert_eq!(config.source().unwrap(), None, "the default model is not installed");
+        config.name = Some("smollm2-135m-instruct".into());
+        let named = config.source().unwrap().unwrap();
+        assert_eq!(named.name(), "smollm2-135m-instruct");
+        config.path = Some("/models/mine.gguf".into());
+        assert_eq!(config.source().unwrap().unwrap().name(), "mine");
+        config.scripted = Some("/tmp/script.toml".into());
+        assert_eq!(config.source().unwrap().unwrap(), Source::Script("/tmp/script.toml".into()));
+    }
+
+    #[test]
+    fn the_default_model_is_used_once_it_is_installed() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = ModelConfig { dir: dir.path().to_owned(), ..ModelConfig::default() };
+        let file = Catalog::load(dir.path()).unwrap().default_entry().file.clone();
+        std::fs::write(dir.path().join(&file), "GGUF").unwrap();
+        let source = config.source().unwrap().unwrap();
+        assert_eq!(
+            source,
+            Source::File { name: source.name().to_owned(), path: dir.path().join(file) }
+        );
+    }
+
+    #[test]
+    fn a_name_that_is_not_in_the_catalogue_is_an_error() {
+        let config = ModelConfig { name: Some("gpt".into()), ..ModelConfig::default() };
+        assert!(config.source().unwrap_err().to_string().contains("gpt"));
+    }
+}

@@ -1,0 +1,203 @@
+//! The compact call syntax, as a grammar for the model and as a parser for what it wrote.
+//!
+//! ```text
+//!  answer = "none()" | call ("\n" call)*
+//!  call   = name "(" [ key "=" value { ", " key "=" value } ] ")"
+//!  value  = bare word | JSON value
+//! ```
+//!
+//! Parameters stand in their declared order; one with a default may be left out. The model's grammar
+//! admits only the declared tools, words and ranges; the parser knows no tools and reads the syntax
+//! alone, so that what it gives still has to be checked. Bound: a free string has at most its
+//! `max_length`, or [`MAX_TEXT_CHARS`], so that no answer is without end.
+
+use std::fmt::Write as _;
+
+use agentd_tools::ToolSpec;
+use agentd_tools::spec::{Param, ParamKind};
+use serde_json::{Map, Value, json};
+
+use crate::command::{Call, is_bare_word};
+
+/// The longest free string where a parameter declares no `max_length`, in characters.
+pub const MAX_TEXT_CHARS: usize = 200;
+
+/// What the model writes where no tool fits.
+pub const NONE: &str = "none()";
+
+/// The grammar of an answer in plain words, for an ask without tools.
+pub const FREE_TEXT: &str = "start: TEXT\nTEXT: /(.|\\n)+/\n";
+
+/// The Lark grammar of 1 to `max_calls` calls, one a line, or of `none()`.
+pub fn calls(tools: &[&ToolSpec], max_calls: usize) -> String {
+    let mut lark = format!("start: {}", literal(NONE));
+    if !tools.is_empty() {
+        let more = max_calls.saturating_sub(1);
+        lark.push_str(" | call");
+        if more > 0 {
+            // Writing to a String does not fail, here and below.
+            let _ = write!(lark, " ({} call){{0,{more}}}", literal("\n"));
+        }
+        let names: Vec<String> = (0..tools.len()).map(|t| format!("t{t}")).collect();
+        let _ = write!(lark, "\ncall: {}", names.join(" | "));
+    }
+    lark.push('\n');
+    for (t, tool) in tools.iter().enumerate() {
+        tool_rules(&mut lark, t, tool);
+    }
+    lark
+}
+
+/// The rules of one tool. For each parameter there are two states, "nothing is written yet" (`first`)
+/// and "something is" (`more`), which differ in the comma; so the commas come out right whichever
+/// optional parameters are left out, and the grammar grows linearly.
+fn tool_rules(lark: &mut String, t: usize, tool: &ToolSpec) {
+    let _ = writeln!(lark, "t{t}: {} t{t}_first0", literal(&format!("{}(", tool.name)));
+    let mut reachable = (true, false);
+    for (p, (key, param)) in tool.params.iter().enumerate() {
+        let next = p + 1;
+        let optional = param.default.is_some();
+        for (state, comma, reached) in [("first", "", reachable.0), ("more", ", ", reachable.1)] {
+            if !reached {
+                continue;
+            }
+            let given = literal(&format!("{comma}{key}="));
+            let _ = write!(lark, "t{t}_{state}{p}: {given} t{t}_p{p} t{t}_more{next}");
+            if optional {
+                let _ = write!(lark, " | t{t}_{state}{next}");
+            }
+            lark.push('\n');
+        }
+        let _ = writeln!(lark, "t{t}_p{p}: {}", value_rule(param));
+        reachable = (reachable.0 && optional, true);
+    }
+    let end = tool.params.len();
+    if reachable.0 {
+        let _ = writeln!(lark, "t{t}_first{end}: \")\"");
+    }
+    if reachable.1 {
+        let _ = writeln!(lark, "t{t}_more{end}: \")\"");
+    }
+}
+
+fn value_rule(param: &Param) -> String {
+    match param.kind {
+        ParamKind::Boolean => r#""true" | "false""#.to_owned(),
+        ParamKind::Integer => {
+            let (min, max) = (param.min.map(f64::ceil), param.max.map(f64::floor));
+            let bound = |bound: Option<f64>| {
+                #[expect(clippy::cast_possible_truncation, reason = "saturates, and is whole")]
+                bound.map(|bound| json!(bound as i64))
+            };
+            range_rule("integer", bound(min), bound(max))
+        }
+        ParamKind::Number => {
+            range_rule("number", param.min.map(|n| json!(n)), param.max.map(|n| json!(n)))
+        }
+        ParamKind::String => match param.choices.as_deref() {
+            Some(choices) if !choices.is_empty() => {
+                let words = choices.iter().map(|choice| literal(&written(choice)));
+                words.collect::<Vec<_>>().join(" | ")
+            }
+            _ => {
+                let max_length = param.max_length.unwrap_or(MAX_TEXT_CHARS);
+                format!("%json {}", json!({ "type": "string", "maxLength": max_length }))
+            }
+        },
+    }
+}
+
+fn range_rule(kind: &str, min: Option<Value>, max: Option<Value>) -> String {
+    let mut schema = Map::new();
+    schema.insert("type".into(), kind.into());
+    schema.extend(min.map(|min| ("minimum".to_owned(), min)));
+    schema.extend(max.map(|max| ("maximum".to_owned(), max)));
+    format!("%json {}", Value::Object(schema))
+}
+
+/// A string as the call syntax writes it.
+fn written(text: &str) -> String {
+    if is_bare_word(text) { text.to_owned() } else { Value::from(text).to_string() }
+}
+
+/// A Lark literal: its escapes are JSON's.
+fn literal(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+/// Reads an answer back: the calls in order, none of them for [`NONE`]. The error says what is wrong
+/// and where.
+pub fn parse_calls(text: &str) -> Result<Vec<Call>, String> {
+    if text == NONE {
+        return Ok(Vec::new());
+    }
+    let line =
+        |(i, line): (usize, &str)| parse_call(line).map_err(|why| format!("line {}: {why}", i + 1));
+    // No line break can stand within a call: JSON escapes it.
+    text.split('\n').enumerate().map(line).collect()
+}
+
+fn parse_call(line: &str) -> Result<Call, String> {
+    let (tool, rest) = line.split_once('(').ok_or_else(|| format!("no call in {line:?}"))?;
+    if !is_name(tool) {
+        return Err(format!("{tool:?} is not a tool's name"));
+    }
+    let rest = rest.strip_suffix(')').ok_or_else(|| format!("{line:?} does not end with )"))?;
+    let mut args = Map::new();
+    let mut rest = Some(rest).filter(|rest| !rest.is_empty());
+    while let Some(argument) = rest {
+        let (key, after) =
+            argument.split_once('=').ok_or_else(|| format!("no = in {argument:?}"))?;
+        if !is_name(key) {
+            return Err(format!("{key:?} is not a parameter's name"));
+        }
+        let (value, after) = after.split_at(value_length(after));
+        if args.insert(key.to_owned(), parse_value(value)?).is_some() {
+            return Err(format!("{key} is given twice"));
+        }
+        rest = match after {
+            "" => None,
+            more => Some(more.strip_prefix(", ").ok_or_else(|| format!("no \", \" at {more:?}"))?),
+        };
+    }
+    Ok(Call { tool: tool.to_owned(), args })
+}
+
+fn parse_value(text: &str) -> Result<Value, String> {
+    if is_bare_word(text) {
+        return Ok(Value::from(text));
+    }
+    // serde_json would take spaces around a value.
+    if text.trim() != text {
+        return Err(format!("a space around {:?}", text.trim()));
+    }
+    serde_json::from_str(text).map_err(|e| format!("{text:?} is not a value: {e}"))
+}
+
+/// How far a value reaches: to a comma outside of strings and brackets, or to the end.
+fn value_length(text: &str) -> usize {
+    let (mut depth, mut in_string, mut escaped) = (0_u32, false, false);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            b',' if depth == 0 => return at,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+fn is_name(text: &str) -> bool {
+    let mut chars = text.chars();
+    chars.next().is_some_and(|c| c.is_alphabetic() || c == '_')
+        && chars.all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
+}
+
+#[cfg(test)]
+#[path = "grammar_tests.rs"]
+mod tests;

@@ -1,0 +1,279 @@
+//! One worker process, from the daemon's side: its socket, its log, its end.
+//!
+//! Bounds: a line of its log is cut at [`LINE_BYTES`]; the last [`LINES`] of them are kept to say what
+//! it died of. The process is killed when this is dropped.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use futures_util::StreamExt as _;
+use log::debug;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::process::{Child, ChildStderr, Command};
+use tokio::time::timeout;
+use tokio_util::codec::{Decoder, FramedRead};
+
+use super::frame::{self, FrameDecoder, FrameError, FromWorker, ToWorker};
+
+/// Where a line of the worker's log is cut.
+pub const LINE_BYTES: usize = 4096;
+/// Lines of the log that are kept.
+pub const LINES: usize = 20;
+/// How long the rest of the log of a dead worker is waited for.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// A worker that was started.
+pub struct Process {
+    child: Child,
+    frames: FramedRead<OwnedReadHalf, FrameDecoder<FromWorker>>,
+    socket: OwnedWriteHalf,
+    log: FramedRead<ChildStderr, LineDecoder>,
+    log_ended: bool,
+    last_lines: VecDeque<String>,
+    /// What it said of its own end.
+    fatal: Option<String>,
+}
+
+/// What comes from a worker.
+#[derive(Debug)]
+pub enum Said {
+    /// A frame.
+    Frame(FromWorker),
+    /// It is gone, and this is why.
+    Gone(String),
+}
+
+/// Why a frame did not reach the worker.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// It cannot be written.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// The worker does not read.
+    #[error("the worker does not read what it is sent")]
+    Stuck,
+}
+
+impl SendError {
+    /// Whether the frame was refused for its size, so that nothing was sent.
+    pub fn is_too_large(&self) -> bool {
+        matches!(self, Self::Frame(FrameError::TooLarge { .. }))
+    }
+}
+
+impl Process {
+    /// Starts `executable` with a socket as its stdin.
+    pub fn start(executable: &Path, arguments: &[String]) -> io::Result<Self> {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let mut child = Command::new(executable)
+            .args(arguments)
+            .stdin(OwnedFd::from(theirs))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let stderr = child.stderr.take().ok_or_else(|| io::Error::other("it has no stderr"))?;
+        let (read, socket) = UnixStream::from_std(ours)?.into_split();
+        Ok(Self {
+            child,
+            frames: FramedRead::new(read, FrameDecoder::default()),
+            socket,
+            log: FramedRead::new(stderr, LineDecoder),
+            log_ended: false,
+            last_lines: VecDeque::new(),
+            fatal: None,
+        })
+    }
+
+    /// Waits for the next frame, or for the end. Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Said {
+        loop {
+            tokio::select! {
+                frame = self.frames.next() => match frame {
+                    Some(Ok(FromWorker::Fatal { message })) => self.fatal = Some(message),
+                    Some(Ok(frame)) => return Said::Frame(frame),
+                    Some(Err(e)) => {
+                        let why = format!("it sent what cannot be read: {e}");
+                        return Said::Gone(self.post_mortem(&why).await);
+                    }
+                    None => return Said::Gone(self.post_mortem("its socket closed").await),
+                },
+                line = self.log.next(), if !self.log_ended => self.keep_line(line),
+            }
+        }
+    }
+
+    /// Sends a frame; a worker that does not read it within `patience` is stuck.
+    pub async fn send(&mut self, frame: &ToWorker, patience: Duration) -> Result<(), SendError> {
+        let mut bytes = BytesMut::new();
+        frame::encode(frame, &mut bytes)?;
+        match timeout(patience, self.socket.write_all(&bytes)).await {
+            Ok(written) => Ok(written.map_err(FrameError::from)?),
+            Err(_) => Err(SendError::Stuck),
+        }
+    }
+
+    /// Asks the worker to stop, and kills it where it has not within `patience`.
+    pub async fn stop(&mut self, patience: Duration) {
+        // Where it is gone already this fails at once, and so does the wait.
+        let _ = self.send(&ToWorker::Stop, patience).await;
+        if timeout(patience, self.child.wait()).await.is_err() {
+            let _ = self.child.kill().await;
+        }
+    }
+
+    /// Kills the worker for a reason, and gives the whole cause.
+    pub async fn kill(&mut self, why: &str) -> String {
+        let _ = self.child.kill().await;
+        let last = self.last_words().await;
+        format!("{why} and was killed{last}")
+    }
+
+    /// Makes sure that the worker is gone, and says what it died of.
+    pub async fn post_mortem(&mut self, seen: &str) -> String {
+        // Its socket is closed or useless, so that it is about to end or never will.
+        let status = match timeout(LAST_WORDS, self.child.wait()).await {
+            Ok(status) => status,
+            Err(_) => return self.kill(seen).await,
+        };
+        let last = self.last_words().await;
+        if let Some(fatal) = &self.fatal {
+            // It knew why; what llama.cpp said before tells more where that is not the same.
+            return if last.contains(fatal.as_str()) {
+                fatal.clone()
+            } else {
+                format!("{fatal}{last}")
+            };
+        }
+        match status {
+            Ok(status) => format!("it {}{last}", ending(status)),
+            Err(e) => format!("{seen}, and its exit status cannot be had ({e}){last}"),
+        }
+    }
+
+    /// Reads the log to its end, and gives its last telling line with a colon before it.
+    async fn last_words(&mut self) -> String {
+        let rest = async {
+            while !self.log_ended {
+                let line = self.log.next().await;
+                self.keep_line(line);
+            }
+        };
+        // A grandchild that holds the pipe open must not hold this up.
+        let _ = timeout(LAST_WORDS, rest).await;
+        last_telling(&self.last_lines).map_or_else(String::new, |line| format!(": {line}"))
+    }
+
+    fn keep_line(&mut self, line: Option<io::Result<String>>) {
+        match line {
+            Some(Ok(line)) if line.trim().is_empty() => {}
+            Some(Ok(line)) => {
+                debug!(line = line.as_str(); "worker");
+                if self.last_lines.len() == LINES {
+                    self.last_lines.pop_front();
+                }
+                self.last_lines.push_back(line);
+            }
+            Some(Err(_)) | None => self.log_ended = true,
+        }
+    }
+}
+
+/// How a process ended, after "it".
+fn ending(status: ExitStatus) -> String {
+    match (status.signal(), status.code()) {
+        (Some(signal), _) => {
+            let name = match signal {
+                4 => " (SIGILL: the program was built for another processor)",
+                6 => " (SIGABRT)",
+                7 => " (SIGBUS: the file changed or its disk failed)",
+                9 => " (SIGKILL: perhaps there was no memory left)",
+                11 => " (SIGSEGV)",
+                15 => " (SIGTERM)",
+                _ => "",
+            };
+            format!("was ended by signal {signal}{name}")
+        }
+        (None, Some(code)) => format!("exited with code {code}"),
+        (None, None) => format!("ended with {status}"),
+    }
+}
+
+/// The last line that speaks of an error, else nothing: llama.cpp's chatter tells a person nothing.
+fn last_telling(lines: &VecDeque<String>) -> Option<&str> {
+    let tells = |line: &&String| {
+        let line = line.to_lowercase();
+        ["error", "failed", "cannot", "assert", "panicked", "unable", "abort", "out of memory"]
+            .iter()
+            .any(|word| line.contains(word))
+    };
+    lines.iter().rev().find(tells).map(|line| line.trim())
+}
+
+/// Lines of a log: whatever bytes they hold and however long they are.
+#[derive(Debug)]
+struct LineDecoder;
+
+impl Decoder for LineDecoder {
+    type Item = String;
+    type Error = io::Error;
+
+    fn decode(&mut self, buffer: &mut BytesMut) -> io::Result<Option<String>> {
+        let end = buffer.iter().take(LINE_BYTES).position(|byte| *byte == b'\n');
+        let length = match end {
+            Some(end) => end + 1,
+            None if buffer.len() >= LINE_BYTES => LINE_BYTES,
+            None => return Ok(None),
+        };
+        let line = buffer.split_to(length);
+        Ok(Some(String::from_utf8_lossy(&line).trim_end().to_owned()))
+    }
+
+    fn decode_eof(&mut self, buffer: &mut BytesMut) -> io::Result<Option<String>> {
+        match self.decode(buffer)? {
+            None if !buffer.is_empty() => {
+                let line = buffer.split();
+                Ok(Some(String::from_utf8_lossy(&line).trim_end().to_owned()))
+            }
+            line => Ok(line),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_cut_at_its_bound_and_not_before() {
+        let mut at = BytesMut::from(format!("{}\n", "a".repeat(LINE_BYTES - 1)).as_bytes());
+        assert_eq!(LineDecoder.decode(&mut at).unwrap().unwrap().len(), LINE_BYTES - 1);
+        let mut over = BytesMut::from("a".repeat(LINE_BYTES + 1).as_bytes());
+        assert_eq!(LineDecoder.decode(&mut over).unwrap().unwrap().len(), LINE_BYTES);
+        assert_eq!(LineDecoder.decode(&mut over).unwrap(), None);
+        assert_eq!(LineDecoder.decode_eof(&mut over).unwrap().as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn the_last_line_that_tells_something_is_found_among_chatter() {
+        let lines = ["load: begin", "llama_model_load: error loading model", "print_info: x = 1"];
+        let lines = lines.into_iter().map(str::to_owned).collect();
+        assert_eq!(last_telling(&lines), Some("llama_model_load: error loading model"));
+        assert_eq!(last_telling(&VecDeque::from(["chatter".to_owned()])), None);
+    }
+
+    #[test]
+    fn a_signal_is_named() {
+        assert!(ending(ExitStatus::from_raw(9)).contains("SIGKILL"));
+        assert_eq!(ending(ExitStatus::from_raw(3 << 8)), "exited with code 3");
+    }
+}

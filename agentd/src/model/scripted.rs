@@ -1,0 +1,147 @@
+//! A script in the model's place, for tests: the same process, the same frames, answers from a file.
+//!
+//! ```toml
+//! [[reply]]
+//! when = "pump"                               # a regular expression over the last user message
+//! say = "set_output(device=pump, state=on)"
+//! delay_ms = 200                              # before it answers; a cancelled ask does not wait
+//! then = "answer"                             # answer | crash | hang | exit
+//! ```
+//!
+//! The first reply whose `when` matches is given. Its text is checked against the ask's grammar as a
+//! model's would be, so that a script cannot say what no model could.
+
+use std::path::Path;
+use std::time::Duration;
+
+use config::{Config, File, FileFormat};
+use llguidance::toktrie::ApproximateTokEnv;
+use regex::Regex;
+use serde::Deserialize;
+
+use super::constrain::Constrainer;
+use super::worker::{Halt, Request, Thinker};
+use super::{Answer, ModelError, Usage};
+
+/// A script that was read.
+pub struct Script {
+    replies: Vec<Reply>,
+    constrainer: Constrainer,
+}
+
+/// Why a script cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ScriptError {
+    /// It cannot be read, or is no script.
+    #[error("the script {path} cannot be read: {why}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// Why, with the line.
+        why: String,
+    },
+    /// The grammar compiler could not be made.
+    #[error("the grammar compiler cannot be made: {0}")]
+    Compiler(String),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ScriptFile {
+    #[serde(default)]
+    reply: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    when: String,
+    #[serde(default)]
+    say: String,
+    #[serde(default)]
+    delay_ms: u64,
+    #[serde(default)]
+    then: Then,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Then {
+    /// Answer.
+    #[default]
+    Answer,
+    /// Die as from a failed assertion in llama.cpp.
+    Crash,
+    /// Do nothing any more, not even when cancelled.
+    Hang,
+    /// End the process with code 3.
+    Exit,
+}
+
+struct Reply {
+    when: Regex,
+    entry: Entry,
+}
+
+impl Script {
+    /// Reads a script.
+    pub fn from_file(path: &Path) -> Result<Self, ScriptError> {
+        let unreadable =
+            |why: String| ScriptError::Unreadable { path: path.display().to_string(), why };
+        let text = std::fs::read_to_string(path).map_err(|e| unreadable(e.to_string()))?;
+        let file: ScriptFile = Config::builder()
+            .add_source(File::from_str(&text, FileFormat::Toml))
+            .build()
+            .and_then(Config::try_deserialize)
+            .map_err(|e| unreadable(e.to_string()))?;
+        let compiled = file
+            .reply
+            .into_iter()
+            .map(|entry| Regex::new(&entry.when).map(|when| Reply { when, entry }));
+        let replies = compiled.collect::<Result<_, _>>().map_err(|e| unreadable(e.to_string()))?;
+        let constrainer = Constrainer::new(&ApproximateTokEnv::single_byte_env())
+            .map_err(ScriptError::Compiler)?;
+        Ok(Self { replies, constrainer })
+    }
+}
+
+impl Thinker for Script {
+    fn answer(&mut self, request: &Request<'_>, say: &mut dyn FnMut(&str)) -> Result<Answer, Halt> {
+        let refused = |why: String| Halt::from(ModelError::Refused(why));
+        let mut matcher = self
+            .constrainer
+            .matcher(request.grammar)
+            .map_err(|why| refused(format!("its grammar does not compile: {why}")))?;
+        let asked = request.messages.iter().rfind(|message| message.role == "user");
+        let asked = asked.map_or("", |message| message.content.as_str());
+        let reply = self.replies.iter().find(|reply| reply.when.is_match(asked));
+        let Some(Reply { entry, .. }) = reply else {
+            return Err(refused(format!("the script has no reply to {asked:?}")));
+        };
+        request.pause(Duration::from_millis(entry.delay_ms))?;
+        match entry.then {
+            Then::Answer => {}
+            Then::Crash => std::process::abort(),
+            Then::Exit => std::process::exit(3),
+            Then::Hang => loop {
+                std::thread::park();
+            },
+        }
+        let bytes: Vec<u32> = entry.say.bytes().map(u32::from).collect();
+        let taken = matcher.try_consume_tokens(&bytes).map_err(|e| refused(e.to_string()))?;
+        let whole = matcher.is_stopped() || matcher.is_accepting().unwrap_or(false);
+        if taken < bytes.len() || !whole {
+            return Err(refused(format!(
+                "the script's answer {:?} breaks the grammar at byte {taken}",
+                entry.say
+            )));
+        }
+        for piece in entry.say.split_inclusive(' ') {
+            say(piece);
+        }
+        let sampled = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let total_ms = request.elapsed_ms();
+        let usage = Usage { sampled, first_token_ms: total_ms, total_ms, ..Usage::default() };
+        Ok(Answer { text: entry.say.clone(), usage })
+    }
+}

@@ -1,0 +1,410 @@
+//! The worker: the process that holds the model, started by the supervisor as `agentd worker`.
+//!
+//! Its stdin is one end of a socket pair and carries [frames](super::frame) both ways; stdout is not
+//! used; stderr has llama.cpp's log, which the supervisor reads.
+//!
+//! ```text
+//!  socket ──> reader thread ──asks──> main thread (model, one ask at a time) ──> socket
+//!                   └── cancel, stop: flags that the main thread looks at for each token
+//! ```
+//!
+//! Bounds: one ask is in hand; the supervisor sends no second one. At the end of the socket the process
+//! ends at once: whoever would hear its answer is gone.
+
+use std::io::Write as _;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+
+use super::frame::{self, FrameError, FrameReader, FromWorker, ToWorker};
+use super::llama::Loaded;
+use super::scripted::Script;
+use super::{Answer, Message, ModelError, digest, gguf};
+
+/// Below the daemon and what its owner runs, above nothing.
+const NICE: i32 = 5;
+/// When memory runs out the kernel takes the worker first: it can be started again.
+const OOM_SCORE_ADJ: &str = "500";
+
+/// What `agentd worker` is told on its command line.
+#[derive(Debug, Clone, clap::Args)]
+pub struct WorkerArgs {
+    /// The GGUF file.
+    #[arg(long, required_unless_present = "scripted")]
+    pub model: Option<PathBuf>,
+    /// A file of scripted answers in the model's place, for tests.
+    #[arg(long, conflicts_with = "model")]
+    pub scripted: Option<PathBuf>,
+    /// Threads that decode; 0 leaves one core free where there are four.
+    #[arg(long, default_value_t = 0)]
+    pub threads: u32,
+    /// The context's size in tokens.
+    #[arg(long, default_value_t = 2048)]
+    pub context: u32,
+}
+
+/// Whoever answers: llama.cpp, or a script in its place.
+pub trait Thinker {
+    /// Answers one request. `say` gets whole characters as they are written.
+    fn answer(&mut self, request: &Request<'_>, say: &mut dyn FnMut(&str)) -> Result<Answer, Halt>;
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum Halt {
+    /// It was cancelled, or the worker is to stop.
+    Cancelled,
+    /// The ask failed; the next one may succeed.
+    Failed(ModelError),
+    /// The engine is broken: the process must end.
+    Broken(String),
+}
+
+impl From<ModelError> for Halt {
+    fn from(error: ModelError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// One ask as the thinker sees it.
+pub struct Request<'a> {
+    /// The prompt.
+    pub messages: &'a [Message],
+    /// The grammar that the answer obeys.
+    pub grammar: &'a str,
+    /// The most tokens that the answer may have.
+    pub max_tokens: u32,
+    id: u64,
+    received: Instant,
+    deadline: Instant,
+    signals: &'a Signals,
+}
+
+impl Request<'_> {
+    /// Whether to go on: asked before each token and each chunk of the prompt.
+    pub fn check(&self) -> Result<(), Halt> {
+        if self.signals.called_off(self.id) {
+            return Err(Halt::Cancelled);
+        }
+        if Instant::now() >= self.deadline {
+            return Err(ModelError::TooLate.into());
+        }
+        Ok(())
+    }
+
+    /// Waits, unless the ask is called off or its deadline comes first.
+    pub fn pause(&self, time: Duration) -> Result<(), Halt> {
+        let until = (Instant::now() + time).min(self.deadline);
+        self.signals.wait(self.id, until);
+        self.check()
+    }
+
+    /// Milliseconds since the worker received the ask.
+    pub fn elapsed_ms(&self) -> u32 {
+        u32::try_from(self.received.elapsed().as_millis()).unwrap_or(u32::MAX)
+    }
+}
+
+/// What the reader thread tells the main thread in the middle of its work.
+#[derive(Debug, Default)]
+struct Signals {
+    /// The highest id that was cancelled. Ids rise, so that one number is enough.
+    cancelled: AtomicU64,
+    stop: AtomicBool,
+    changed: (Mutex<()>, Condvar),
+}
+
+impl Signals {
+    fn called_off(&self, id: u64) -> bool {
+        self.stop.load(SeqCst) || self.cancelled.load(SeqCst) >= id
+    }
+
+    fn cancel(&self, id: u64) {
+        self.cancelled.fetch_max(id, SeqCst);
+        self.wake();
+    }
+
+    fn stop(&self) {
+        self.stop.store(true, SeqCst);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        // Under the lock, so that it cannot fall between a waiter's look and its sleep.
+        let _held = self.changed.0.lock().unwrap_or_else(PoisonError::into_inner);
+        self.changed.1.notify_all();
+    }
+
+    fn wait(&self, id: u64, until: Instant) {
+        let mut held = self.changed.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while !self.called_off(id) {
+            let Some(left) = until.checked_duration_since(Instant::now()) else { return };
+            let woken = self.changed.1.wait_timeout(held, left);
+            held = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+/// An ask with the time at which it came.
+struct Received {
+    id: u64,
+    messages: Vec<Message>,
+    grammar: String,
+    max_tokens: u32,
+    received: Instant,
+    deadline: Instant,
+}
+
+/// The sending end.
+struct Outbox(UnixStream);
+
+impl Outbox {
+    fn send(&mut self, frame: &FromWorker) -> Result<(), FrameError> {
+        let mut bytes = BytesMut::new();
+        frame::encode(frame, &mut bytes)?;
+        Ok(self.0.write_all(&bytes)?)
+    }
+}
+
+/// Runs the worker until it is told to stop. The exit code is 64 where a person started it by hand, 65
+/// where the model cannot be used, 70 where the engine broke.
+pub fn main(args: &WorkerArgs) -> ExitCode {
+    let started = Instant::now();
+    let Some(socket) = socket() else {
+        eprintln!(
+            "agentd worker is started by the daemon, which gives it a socket as its stdin. \
+             Run `agentd run` instead."
+        );
+        return ExitCode::from(64);
+    };
+    lower_priority();
+    let Ok(writer) = socket.try_clone() else { return ExitCode::from(70) };
+    let mut out = Outbox(writer);
+    let signals = Arc::new(Signals::default());
+    let asks = read_frames(socket, Arc::clone(&signals));
+    match work(args, started, &asks, &signals, &mut out) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Ended { code, message }) => {
+            eprintln!("{message}");
+            // The supervisor sees the end of the process too; this only tells it why.
+            let _ = out.send(&FromWorker::Fatal { message });
+            ExitCode::from(code)
+        }
+    }
+}
+
+struct Ended {
+    code: u8,
+    message: String,
+}
+
+fn work(
+    args: &WorkerArgs,
+    started: Instant,
+    asks: &mpsc::Receiver<Received>,
+    signals: &Arc<Signals>,
+    out: &mut Outbox,
+) -> Result<(), Ended> {
+    let unusable = |message: String| Ended { code: 65, message };
+    let load_ms = || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    if let Some(path) = &args.scripted {
+        let mut script = Script::from_file(path).map_err(|e| unusable(e.to_string()))?;
+        let sha256 = digest::of_file(path).map_err(|e| unusable(e.to_string()))?;
+        let name = "scripted".to_owned();
+        tell(
+            out,
+            &FromWorker::Ready {
+                name,
+                sha256,
+                n_ctx: args.context,
+                threads: 1,
+                load_ms: load_ms(),
+            },
+        )?;
+        return serve(&mut script, asks, signals, out);
+    }
+    let path = args.model.as_deref().ok_or_else(|| unusable("no model is given".into()))?;
+    let header =
+        gguf::Header::read(path).map_err(|e| unusable(format!("{}: {e}", path.display())))?;
+    let threads = if args.threads == 0 { default_threads(cores()) } else { args.threads };
+    let digest = hash_beside(path);
+    let loaded = Loaded::from_file(path, reporter(out, signals)?).map_err(unusable)?;
+    let mut engine = loaded.engine(args.context, threads).map_err(unusable)?;
+    let sha256 = digest
+        .join()
+        .map_err(|_| unusable("the file's hash could not be computed".into()))?
+        .map_err(|e| unusable(format!("{}: {e}", path.display())))?;
+    let ready = FromWorker::Ready {
+        name: header.name.unwrap_or_else(|| file_name(path)),
+        sha256,
+        n_ctx: engine.n_ctx(),
+        threads,
+        load_ms: load_ms(),
+    };
+    tell(out, &ready)?;
+    serve(&mut engine, asks, signals, out)
+}
+
+/// Tells the supervisor how far the load is, each percent once; leaves off when told to stop.
+fn reporter(
+    out: &Outbox,
+    signals: &Arc<Signals>,
+) -> Result<impl FnMut(f32) -> bool + 'static, Ended> {
+    let socket = out.0.try_clone().map_err(|e| Ended { code: 70, message: e.to_string() })?;
+    let (mut out, signals, mut told) = (Outbox(socket), Arc::clone(signals), None);
+    Ok(move |done: f32| {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is clamped"
+        )]
+        let percent = (done * 100.0).clamp(0.0, 100.0) as u8;
+        if told != Some(percent) {
+            told = Some(percent);
+            // A lost report is made good by the next one; a lost socket ends the process elsewhere.
+            let _ = out.send(&FromWorker::Loading { percent });
+        }
+        !signals.stop.load(SeqCst)
+    })
+}
+
+/// The file's hash, computed while the model is loaded from the same pages.
+fn hash_beside(path: &Path) -> std::thread::JoinHandle<std::io::Result<String>> {
+    let path = path.to_owned();
+    std::thread::spawn(move || digest::recorded(&path).map_or_else(|| digest::of_file(&path), Ok))
+}
+
+fn serve(
+    thinker: &mut impl Thinker,
+    asks: &mpsc::Receiver<Received>,
+    signals: &Signals,
+    out: &mut Outbox,
+) -> Result<(), Ended> {
+    while let Ok(ask) = asks.recv() {
+        let id = ask.id;
+        let request = Request {
+            messages: &ask.messages,
+            grammar: &ask.grammar,
+            max_tokens: ask.max_tokens,
+            id,
+            received: ask.received,
+            deadline: ask.deadline,
+            signals,
+        };
+        // A piece that cannot be sent is not worth ending for: the frame after it will say so.
+        let mut say = |text: &str| drop(out.send(&FromWorker::Piece { id, text: text.to_owned() }));
+        let answer = request.check().and_then(|()| thinker.answer(&request, &mut say));
+        tell(
+            out,
+            &match answer {
+                Ok(answer) => FromWorker::Done { id, answer },
+                Err(Halt::Cancelled) => FromWorker::Cancelled { id },
+                Err(Halt::Failed(error)) => FromWorker::Failed { id, error },
+                Err(Halt::Broken(message)) => return Err(Ended { code: 70, message }),
+            },
+        )?;
+    }
+    Ok(())
+}
+
+fn tell(out: &mut Outbox, frame: &FromWorker) -> Result<(), Ended> {
+    out.send(frame).map_err(|e| Ended { code: 70, message: format!("cannot answer: {e}") })
+}
+
+/// Stdin as the socket that the supervisor made, or nothing where it is something else.
+fn socket() -> Option<UnixStream> {
+    let stream = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned().ok()?);
+    stream.peer_addr().is_ok().then_some(stream)
+}
+
+/// Reads frames until the socket ends. The channel has room for one ask: the supervisor sends the next
+/// one only after the answer.
+fn read_frames(socket: UnixStream, signals: Arc<Signals>) -> mpsc::Receiver<Received> {
+    let (to_main, asks) = mpsc::sync_channel(1);
+    std::thread::spawn(move || {
+        let mut frames = FrameReader::new(socket);
+        loop {
+            match frames.read::<ToWorker>() {
+                Ok(Some(ToWorker::Ask { id, messages, grammar, max_tokens, deadline_ms })) => {
+                    let received = Instant::now();
+                    let deadline = received + Duration::from_millis(deadline_ms);
+                    let ask = Received { id, messages, grammar, max_tokens, received, deadline };
+                    if to_main.send(ask).is_err() {
+                        return;
+                    }
+                }
+                Ok(Some(ToWorker::Cancel { id })) => signals.cancel(id),
+                // To drop the sender ends the main thread's loop once it is back from its ask.
+                Ok(Some(ToWorker::Stop)) => return signals.stop(),
+                Ok(None) => end_process("the daemon is gone"),
+                Err(e) => end_process(&e.to_string()),
+            }
+        }
+    });
+    asks
+}
+
+/// Ends the process from the reader thread. Not `exit`: that runs llama.cpp's destructors under the
+/// feet of the threads that compute. Nothing here needs to be tidied up.
+fn end_process(why: &str) -> ! {
+    eprintln!("the worker ends: {why}");
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    std::process::abort()
+}
+
+/// Best effort: without the right to do it the worker still works.
+fn lower_priority() {
+    let _ = rustix::process::nice(NICE);
+    let _ = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE_ADJ);
+}
+
+fn cores() -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    u32::try_from(cores).unwrap_or(u32::MAX)
+}
+
+/// On four cores and more one stays free, so that the board answers while the model thinks.
+fn default_threads(cores: u32) -> u32 {
+    if cores >= 4 { cores - 1 } else { cores.max(1) }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_core_stays_free_on_four_and_none_on_fewer() {
+        let threads: Vec<u32> = [0, 1, 2, 3, 4, 8].into_iter().map(default_threads).collect();
+        assert_eq!(threads, [1, 1, 2, 3, 3, 7]);
+    }
+
+    #[test]
+    fn a_cancel_ends_the_ask_it_names_and_not_the_next_one() {
+        let signals = Signals::default();
+        signals.cancel(3);
+        assert!(signals.called_off(3));
+        assert!(!signals.called_off(4));
+        signals.stop();
+        assert!(signals.called_off(4));
+    }
+
+    #[test]
+    fn a_pause_ends_when_its_ask_is_cancelled() {
+        let signals = Arc::new(Signals::default());
+        let canceller = Arc::clone(&signals);
+        let thread = std::thread::spawn(move || canceller.cancel(1));
+        signals.wait(1, Instant::now() + Duration::from_secs(60));
+        assert!(signals.called_off(1), "and not because the minute was over");
+        thread.join().unwrap();
+    }
+}

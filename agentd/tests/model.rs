@@ -1,0 +1,12 @@
+//! The worker and its supervisor from outside: a script in the model's place where the behaviour of the
+//! processes is tested, and the real model (`AGENTD_TEST_MODEL`, a path to
+//! SmolLM2-135M-Instruct.Q4_1.gguf) where it matters what llama.cpp does.
+
+#[path = "model/bench.rs"]
+mod bench;
+#[path = "model/real.rs"]
+mod real;
+#[path = "model/scripted.rs"]
+mod scripted;
+#[path = "model/support.rs"]
+mod support;

@@ -1,0 +1,249 @@
+//! What the supervisor does when its worker answers, dies, hangs, or is not wanted any more.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, Instant};
+
+use agentd::model::config::ModelConfig;
+use agentd::model::frame::MAX_FRAME_BYTES;
+use agentd::model::{Model, ModelError, QUEUE, State, grammar};
+use rustix::process::Signal;
+use tokio::sync::mpsc;
+
+use super::support::{PATIENCE, Running, executable, file, signal, start, user, workers};
+
+const SCRIPT: &str = r#"
+[[reply]]
+when = "pump"
+say = "set_output(device=pump, state=on)"
+[[reply]]
+when = "slow"
+say = "none()"
+delay_ms = 50000
+[[reply]]
+when = "crash"
+then = "crash"
+[[reply]]
+when = "exit"
+then = "exit"
+[[reply]]
+when = "hang"
+then = "hang"
+[[reply]]
+when = "illegal"
+say = "none("
+[[reply]]
+when = ".*"
+say = "none()"
+"#;
+
+const ANY: &str = grammar::FREE_TEXT;
+
+#[tokio::test]
+async fn an_ask_is_answered_piece_by_piece() {
+    let running = Running::scripted(SCRIPT).await;
+    let (pieces, mut heard) = mpsc::channel(64);
+    let answer = running.ask_aloud("the pump please", ANY, 64, pieces).await.unwrap();
+    assert_eq!(answer.text, "set_output(device=pump, state=on)");
+    let mut text = String::new();
+    while let Some(piece) = heard.recv().await {
+        text.push_str(&piece);
+    }
+    assert_eq!(text, answer.text);
+    assert_eq!(running.metrics.model_tokens_sampled_total.get(), answer.usage.sampled.into());
+    assert_eq!(running.metrics.model_ready.get(), 1);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_fails_the_ask_in_hand_and_is_started_again() {
+    let running = Running::scripted(SCRIPT).await;
+    for (words, cause) in [("crash", "signal 6"), ("exit", "exited with code 3")] {
+        let error = running.ask(words, ANY).await.unwrap_err();
+        assert!(matches!(&error, ModelError::Crashed(why) if why.contains(cause)), "{error}");
+        assert!(running.down().await.contains(cause));
+        let lost = running.health.degraded();
+        assert!(lost[0].component == "model" && lost[0].cause.contains(cause), "{lost:?}");
+        let refused = running.ask("pump", ANY).await.unwrap_err();
+        assert!(matches!(refused, ModelError::Unavailable(_)), "while it is down: {refused}");
+        running.ready().await;
+        assert!(running.health.degraded().is_empty());
+        assert!(running.ask("pump", ANY).await.is_ok());
+    }
+    assert_eq!(running.metrics.worker_starts_total.get(), 3);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_dropped_ask_is_cancelled_and_the_next_one_is_answered_by_the_same_worker() {
+    let running = Running::scripted(SCRIPT).await;
+    let cut = tokio::time::timeout(Duration::from_millis(100), running.ask("slow", ANY)).await;
+    assert!(cut.is_err(), "the slow one takes 50 s");
+    let asked = Instant::now();
+    assert!(running.ask("pump", ANY).await.is_ok());
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert_eq!(running.metrics.worker_starts_total.get(), 1);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_ask_that_is_not_done_by_its_deadline_is_too_late() {
+    let running = Running::scripted(SCRIPT).await;
+    let deadline = Instant::now() + Duration::from_millis(200);
+    let late = running.model.ask(vec![user("slow")], ANY.into(), 16, deadline, None).await;
+    assert_eq!(late, Err(ModelError::TooLate));
+    assert!(running.ask("pump", ANY).await.is_ok());
+    let past = Instant::now() - Duration::from_millis(1);
+    let late = running.model.ask(vec![user("pump")], ANY.into(), 16, past, None).await;
+    assert_eq!(late, Err(ModelError::TooLate));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_does_not_come_back_from_a_cancelled_ask_is_killed() {
+    let running = Running::scripted(SCRIPT).await;
+    let deadline = Instant::now() + Duration::from_millis(100);
+    let hung = running.model.ask(vec![user("hang")], ANY.into(), 16, deadline, None).await;
+    assert_eq!(hung, Err(ModelError::TooLate));
+    assert!(running.down().await.contains("was killed"));
+    running.ready().await;
+    assert!(running.ask("pump", ANY).await.is_ok());
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_breaks_the_grammar_or_does_not_compile_is_refused_and_the_worker_lives_on() {
+    let running = Running::scripted(SCRIPT).await;
+    let calls = grammar::calls(&[], 1);
+    for (words, grammar, why) in
+        [("illegal", calls.as_str(), "byte 5"), ("pump", "start: x", "compile")]
+    {
+        let error = running.ask(words, grammar).await.unwrap_err();
+        assert!(matches!(&error, ModelError::Refused(said) if said.contains(why)), "{error}");
+    }
+    let too_large = "x".repeat(MAX_FRAME_BYTES);
+    let error = running.ask(&too_large, ANY).await.unwrap_err();
+    assert!(matches!(&error, ModelError::Refused(said) if said.contains("bytes")), "{error}");
+    assert!(running.ask("joke", &calls).await.is_ok());
+    assert_eq!(running.metrics.worker_starts_total.get(), 1);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn the_queue_holds_its_bound_and_the_next_ask_is_told_busy() {
+    let running = Running::scripted(SCRIPT).await;
+    let deadline = Instant::now() + PATIENCE;
+    let ask = |words: &str| running.model.ask(vec![user(words)], ANY.into(), 16, deadline, None);
+    let mut slow = Box::pin(ask("slow"));
+    // The first one has left the queue once a second one's place is free again.
+    assert!(futures_util::poll!(&mut slow).is_pending());
+    let mut waiting: Vec<_> = (0..=QUEUE).map(|_| Box::pin(ask("pump"))).collect();
+    let mut busy = 0;
+    let all = async {
+        while busy == 0 {
+            tokio::task::yield_now().await;
+            for ask in &mut waiting {
+                if let std::task::Poll::Ready(result) = futures_util::poll!(ask) {
+                    assert_eq!(result, Err(ModelError::Busy));
+                    busy += 1;
+                    break;
+                }
+            }
+            waiting.truncate(QUEUE);
+            if busy == 0 {
+                waiting.push(Box::pin(ask("pump")));
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, all).await.expect("it is full at some point");
+    assert_eq!(waiting.len(), QUEUE, "these wait");
+    drop(slow);
+    for ask in waiting {
+        assert!(ask.await.is_ok());
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_stop_ends_the_worker_and_the_ask_in_hand() {
+    let running = Running::scripted(SCRIPT).await;
+    let worker = workers("--scripted")[0];
+    let model = running.model.clone();
+    let deadline = Instant::now() + PATIENCE;
+    let asked = model.ask(vec![user("slow")], ANY.into(), 16, deadline, None);
+    let (pieces, _) = mpsc::channel::<String>(1);
+    drop(pieces);
+    let stopping = async {
+        tokio::task::yield_now().await;
+        running.stop().await;
+    };
+    let (error, ()) = tokio::join!(asked, stopping);
+    assert!(matches!(error, Err(ModelError::Unavailable(_))), "{error:?}");
+    assert!(!std::path::Path::new(&format!("/proc/{worker}")).exists(), "its process is gone");
+    let error = model.ask(vec![user("pump")], ANY.into(), 16, deadline, None).await;
+    assert!(matches!(error, Err(ModelError::Unavailable(_))), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_worker_that_is_stopped_in_its_tracks_is_killed_at_a_stop() {
+    let running = Running::scripted(SCRIPT).await;
+    let worker = workers("--scripted")[0];
+    signal(worker, Signal::STOP);
+    let begun = Instant::now();
+    running.stop().await;
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(!std::path::Path::new(&format!("/proc/{worker}")).exists());
+}
+
+#[tokio::test]
+async fn a_worker_whose_daemon_is_gone_ends() {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    let script = tempfile::NamedTempFile::new().unwrap();
+    let mut worker = std::process::Command::new(executable())
+        .args(["worker", "--scripted"])
+        .arg(script.path())
+        .stdin(std::os::fd::OwnedFd::from(theirs))
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut frames = agentd::model::frame::FrameReader::new(ours);
+    let ready = frames.read::<agentd::model::frame::FromWorker>().unwrap();
+    assert!(matches!(ready, Some(agentd::model::frame::FromWorker::Ready { .. })), "{ready:?}");
+    drop(frames);
+    let ended = tokio::task::spawn_blocking(move || worker.wait());
+    tokio::time::timeout(PATIENCE, ended).await.expect("it ends").unwrap().unwrap();
+}
+
+#[test]
+fn a_person_who_starts_the_worker_is_told_to_run_the_daemon() {
+    let output = std::process::Command::new(executable())
+        .args(["worker", "--model", "x.gguf"])
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("agentd run"));
+}
+
+#[tokio::test]
+async fn a_program_that_cannot_be_started_or_talks_nonsense_is_down_with_its_reason() {
+    let running = start(&ModelConfig::default(), &file("m.gguf"), "/nowhere/agentd".into());
+    assert!(running.down().await.contains("/nowhere/agentd cannot be started"));
+    running.stop().await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("babbler");
+    std::fs::write(&path, "#!/bin/sh\necho error: babble >&2\necho xxxxxxxxxxxx >&0\n").unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    let running = start(&ModelConfig::default(), &file("m.gguf"), path);
+    let cause = running.down().await;
+    assert!(cause.contains("error: babble"), "{cause}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_model_every_ask_is_refused() {
+    let model = Model::off();
+    assert_eq!(model.state(), State::Off);
+    let deadline = Instant::now() + PATIENCE;
+    let refused = model.ask(vec![user("hi")], ANY.into(), 16, deadline, None).await;
+    assert!(matches!(refused, Err(ModelError::Unavailable(_))), "{refused:?}");
+}

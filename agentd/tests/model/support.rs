@@ -1,0 +1,210 @@
+//! A supervisor on its way, and what is asked of it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use agentd::feed::Feed;
+use agentd::health::Health;
+use agentd::metrics::Metrics;
+use agentd::model::config::{ModelConfig, Source};
+use agentd::model::supervisor::Supervisor;
+use agentd::model::{Answer, Message, Model, ModelError, State};
+use agentd_tools::ToolSpec;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Nothing here takes as long on a machine that is not stuck.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The worker's program: this crate's.
+pub fn executable() -> PathBuf {
+    env!("CARGO_BIN_EXE_agentd").into()
+}
+
+/// The real model's file.
+pub fn real_model() -> PathBuf {
+    let path = std::env::var_os("AGENTD_TEST_MODEL").expect(
+        "AGENTD_TEST_MODEL must name SmolLM2-135M-Instruct.Q4_1.gguf (`agentd model pull` gets it)",
+    );
+    path.into()
+}
+
+pub fn file(path: impl Into<PathBuf>) -> Source {
+    Source::File { name: "test-model".into(), path: path.into() }
+}
+
+/// A supervisor that runs, and the handles to all that it touches.
+pub struct Running {
+    pub model: Model,
+    pub health: Health,
+    pub metrics: Arc<Metrics>,
+    pub shutdown: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+#[expect(clippy::disallowed_methods, reason = "in a test, the test is what spawns")]
+pub fn start(config: &ModelConfig, source: &Source, executable: PathBuf) -> Running {
+    let (health, metrics) = (Health::new(Feed::default()), Arc::new(Metrics::default()));
+    let (model, supervisor) =
+        Supervisor::new(config, source, executable, health.clone(), Arc::clone(&metrics));
+    let shutdown = CancellationToken::new();
+    let task = tokio::spawn(supervisor.run(shutdown.clone()));
+    Running { model, health, metrics, shutdown, task }
+}
+
+impl Running {
+    pub async fn real() -> Self {
+        let running = start(&ModelConfig::default(), &file(real_model()), executable());
+        running.wait_for("Ready", |state| matches!(state, State::Ready { .. })).await;
+        running
+    }
+
+    pub async fn scripted(script: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("script.toml");
+        std::fs::write(&path, script).unwrap();
+        let running = start(&ModelConfig::default(), &Source::Script(path), executable());
+        // The worker has read the script once it is ready; a second worker needs it again.
+        running.wait_for("Ready", |state| matches!(state, State::Ready { .. })).await;
+        let _kept = dir.keep();
+        running
+    }
+
+    #[track_caller]
+    pub fn wait_for(
+        &self,
+        what: &str,
+        is_it: impl Fn(&State) -> bool,
+    ) -> impl Future<Output = State> {
+        let (mut states, what) = (self.model.watch(), what.to_owned());
+        async move {
+            let state = tokio::time::timeout(PATIENCE, states.wait_for(is_it)).await;
+            let state = state.unwrap_or_else(|_| panic!("never {what}"));
+            state.expect("the supervisor lives").clone()
+        }
+    }
+
+    pub async fn ready(&self) -> State {
+        self.wait_for("Ready", |state| matches!(state, State::Ready { .. })).await
+    }
+
+    pub async fn down(&self) -> String {
+        match self.wait_for("Down", |state| matches!(state, State::Down { .. })).await {
+            State::Down { cause, .. } => cause,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub async fn ask(&self, words: &str, grammar: &str) -> Result<Answer, ModelError> {
+        self.ask_messages(vec![user(words)], grammar).await
+    }
+
+    pub async fn ask_messages(
+        &self,
+        messages: Vec<Message>,
+        grammar: &str,
+    ) -> Result<Answer, ModelError> {
+        let deadline = Instant::now() + PATIENCE;
+        self.model.ask(messages, grammar.to_owned(), 128, deadline, None).await
+    }
+
+    /// Asks with a sink for the pieces.
+    pub async fn ask_aloud(
+        &self,
+        words: &str,
+        grammar: &str,
+        max_tokens: u32,
+        pieces: mpsc::Sender<String>,
+    ) -> Result<Answer, ModelError> {
+        let deadline = Instant::now() + PATIENCE;
+        let (messages, grammar) = (vec![user(words)], grammar.to_owned());
+        self.model.ask(messages, grammar, max_tokens, deadline, Some(pieces)).await
+    }
+
+    /// Stops it and waits until it is gone.
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        tokio::time::timeout(PATIENCE, self.task)
+            .await
+            .expect("it stops")
+            .expect("without a panic");
+    }
+}
+
+pub fn message(role: &str, content: &str) -> Message {
+    Message { role: role.into(), content: content.into() }
+}
+
+pub fn user(content: &str) -> Message {
+    message("user", content)
+}
+
+/// The pids of this process's children whose command line holds `needle`.
+pub fn workers(needle: &str) -> Vec<i32> {
+    let mut found = Vec::new();
+    for task in std::fs::read_dir("/proc/self/task").unwrap().flatten() {
+        let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        found.extend(children.split_whitespace().map(|pid| pid.parse::<i32>().unwrap()));
+    }
+    found.retain(|pid| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains(needle)
+    });
+    found
+}
+
+pub fn signal(pid: i32, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_raw(pid).expect("a pid");
+    rustix::process::kill_process(pid, signal).expect("our own child");
+}
+
+/// A greenhouse with five tools: about 300 tokens of prompt.
+pub fn greenhouse() -> Vec<ToolSpec> {
+    serde_json::from_value(serde_json::json!([
+        { "name": "set_output", "description": "switch a device on or off", "kind": "serial",
+          "params": { "device": { "enum": ["pump", "fan", "heater", "lamp"] },
+                      "state": { "enum": ["on", "off"] } } },
+        { "name": "read_sensor", "description": "read a sensor now", "kind": "serial",
+          "params": { "sensor": { "enum": ["temperature", "humidity", "soil_moisture"] } } },
+        { "name": "set_target", "description": "set the wanted temperature in degrees Celsius",
+          "kind": "serial", "params": { "celsius": { "type": "number", "min": 5, "max": 35 } } },
+        { "name": "average", "description": "average of a sensor over the last hours",
+          "kind": "sql", "params": { "sensor": { "enum": ["temperature", "humidity"] },
+                      "hours": { "type": "integer", "min": 1, "max": 168, "default": 24 } } },
+        { "name": "note", "description": "write a line into the log book", "kind": "note",
+          "params": { "text": { "type": "string", "max_length": 60 } } }
+    ]))
+    .expect("tools")
+}
+
+/// The prompt's part that never changes.
+pub fn system_prompt(tools: &[ToolSpec]) -> Message {
+    let mut text = String::from(
+        "You turn a person's words into one call of a tool. Answer with the call and nothing else. \
+         Where no tool fits, answer none().\nTools:\n",
+    );
+    for tool in tools {
+        let params: Vec<_> = tool
+            .params
+            .iter()
+            .map(|(key, param)| -> String {
+                let values =
+                    param.choices.as_ref().map_or("a value".into(), |words| words.join("|"));
+                format!("{key}={values}")
+            })
+            .collect();
+        text.push_str(&format!("- {}({}): {}\n", tool.name, params.join(", "), tool.description));
+    }
+    for (say, call) in [
+        ("turn on the pump", "set_output(device=pump, state=on)"),
+        ("how warm is it", "read_sensor(sensor=temperature)"),
+        ("make it 21 degrees", "set_target(celsius=21)"),
+        ("mean humidity of the last 6 hours", "average(sensor=humidity, hours=6)"),
+        ("tell me a joke", "none()"),
+    ] {
+        text.push_str(&format!("Request: {say}\nCall: {call}\n"));
+    }
+    message("system", &text)
+}
