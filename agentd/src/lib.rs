@@ -4,4 +4,5 @@
 pub mod command;
 pub mod feed;
 pub mod health;
+pub mod journal;
 pub mod metrics;

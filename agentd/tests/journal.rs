@@ -1,0 +1,176 @@
+//! What the daemon logs under systemd, read from the other end of the journal's socket.
+//!
+//! The socket's path is part of journald's protocol and cannot be chosen, so the test runs itself again
+//! in a mount namespace of its own, with an empty `/run`, and listens there in journald's place. It
+//! needs `unshare` and the right to make user namespaces; it fails, and does not pass, without them.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use agentd::journal::{self, Destination};
+use log::{LevelFilter, debug, info, warn};
+
+const SOCKET: &str = "/run/systemd/journal/socket";
+const INSIDE: &str = "AGENTD_TEST_INSIDE";
+
+/// Runs `test` of this file again, with standard error in a file that `JOURNAL_STREAM` may name.
+fn run_inside(test: &str, under_systemd: bool, log: Option<&str>) -> (Output, String) {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    let status = File::metadata(file.as_file()).expect("its metadata");
+    let stream = if under_systemd {
+        format!("{}:{}", status.dev(), status.ino())
+    } else {
+        format!("{}:{}", status.dev(), status.ino() + 1)
+    };
+    let mut command = Command::new("unshare");
+    command
+        .args(["--map-root-user", "--mount", "--", "sh", "-c"])
+        .arg("mount -t tmpfs tmpfs /run && exec \"$@\"")
+        .arg("sh")
+        .arg(std::env::current_exe().expect("this test's path"))
+        .args(["--exact", test, "--nocapture"])
+        .env(INSIDE, "1")
+        .env("JOURNAL_STREAM", stream)
+        .env_remove(journal::LOG_VARIABLE)
+        .stderr(file.reopen().expect("the same file"));
+    if let Some(log) = log {
+        command.env(journal::LOG_VARIABLE, log);
+    }
+    let output = command.output().expect("unshare runs (package util-linux)");
+    let stderr = std::fs::read_to_string(file.path()).expect("what was written to standard error");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "inside: {stdout}\n{stderr}");
+    assert!(stdout.contains("1 passed"), "the test ran inside: {stdout}");
+    (output, stderr)
+}
+
+fn is_inside() -> bool {
+    std::env::var_os(INSIDE).is_some()
+}
+
+/// A journald that only listens.
+struct Journald(UnixDatagram);
+
+impl Journald {
+    fn start() -> Self {
+        std::fs::create_dir_all("/run/systemd/journal").expect("a folder in the namespace's /run");
+        let socket = UnixDatagram::bind(SOCKET).expect("nobody else listens in the namespace");
+        socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a deadline");
+        Self(socket)
+    }
+
+    /// The next entry by field; datagrams without fields, which journald drops, are passed over.
+    #[track_caller]
+    fn next(&self) -> BTreeMap<String, String> {
+        let mut datagram = [0; 16 * 1024];
+        loop {
+            let length = self.0.recv(&mut datagram).expect("an entry within the deadline");
+            if length > 0 {
+                return fields(&datagram[..length]);
+            }
+        }
+    }
+}
+
+/// The fields of one datagram: `NAME=value\n`, or `NAME\n`, the value's length as eight bytes with the
+/// lowest first, the value, `\n`. Source: systemd.io, "Native Journal Protocol".
+#[track_caller]
+fn fields(mut datagram: &[u8]) -> BTreeMap<String, String> {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
+    let mut fields = BTreeMap::new();
+    while !datagram.is_empty() {
+        let end = datagram.iter().position(|b| *b == b'\n').expect("a line ends");
+        let (line, rest) = (&datagram[..end], &datagram[end + 1..]);
+        let (name, value);
+        if let Some(equals) = line.iter().position(|b| *b == b'=') {
+            (name, value) = (text(&line[..equals]), text(&line[equals + 1..]));
+            datagram = rest;
+        } else {
+            let (length, rest) = rest.split_first_chunk::<8>().expect("a length");
+            let (bytes, rest) = rest.split_at(u64::from_le_bytes(*length) as usize);
+            (name, value) = (text(line), text(bytes));
+            datagram = rest.strip_prefix(b"\n").expect("a value ends its line");
+        }
+        assert!(
+            !name.starts_with('_') && name.len() <= 64,
+            "journald would drop the field {name:?}"
+        );
+        assert_eq!(fields.insert(name.clone(), value), None, "{name} is given once");
+    }
+    fields
+}
+
+#[test]
+fn a_line_under_systemd_is_an_entry_that_is_found_by_its_command_id() {
+    if !is_inside() {
+        let name = "a_line_under_systemd_is_an_entry_that_is_found_by_its_command_id";
+        let (_, stderr) = run_inside(name, true, None);
+        assert!(!stderr.contains("command admitted"), "nothing is written twice: {stderr}");
+        return;
+    }
+    let journald = Journald::start();
+    let destination = journal::init("agentd-test", LevelFilter::Info).unwrap();
+    assert_eq!(destination, Destination::Journal);
+
+    let (id, waiting) = ("0198-7f", 3);
+    info!(command_id:% = id, waiting = waiting; "command admitted");
+    debug!("this is below the level and must not arrive");
+    warn!(cause:% = "first line\nMESSAGE=forged\nlast line"; "degraded");
+
+    let entry = journald.next();
+    assert_eq!(entry["COMMAND_ID"], "0198-7f");
+    assert_eq!(entry["WAITING"], "3");
+    assert_eq!(entry["MESSAGE"], "command admitted");
+    assert_eq!(entry["SYSLOG_IDENTIFIER"], "agentd-test");
+    assert_eq!(entry["PRIORITY"], "5", "notice");
+    let entry = journald.next();
+    assert_eq!(entry["MESSAGE"], "degraded", "a value cannot forge a field");
+    assert_eq!(entry["CAUSE"], "first line\nMESSAGE=forged\nlast line");
+    assert_eq!(entry["PRIORITY"], "4", "warning");
+}
+
+#[test]
+fn the_variable_filters_the_journal_by_module() {
+    if !is_inside() {
+        let name = "the_variable_filters_the_journal_by_module";
+        run_inside(name, true, Some("warn,agentd::link=debug"));
+        return;
+    }
+    let journald = Journald::start();
+    journal::init("agentd-test", LevelFilter::Info).unwrap();
+    info!(target: "agentd::store", "below its level");
+    debug!(target: "agentd::link", "within its level");
+    let entry = journald.next();
+    assert_eq!((&*entry["MESSAGE"], &*entry["TARGET"]), ("within its level", "agentd::link"));
+}
+
+#[test]
+fn a_daemon_started_by_hand_logs_to_its_terminal_with_the_keys_shown() {
+    if !is_inside() {
+        let name = "a_daemon_started_by_hand_logs_to_its_terminal_with_the_keys_shown";
+        let (_, stderr) = run_inside(name, false, None);
+        assert!(stderr.contains("command admitted command_id=0198-7f"), "{stderr}");
+        return;
+    }
+    // JOURNAL_STREAM is inherited from the session and names another stream than standard error.
+    let _journald = Journald::start();
+    assert_eq!(journal::init("agentd-test", LevelFilter::Info).unwrap(), Destination::Stderr);
+    info!(command_id:% = "0198-7f"; "command admitted");
+}
+
+#[test]
+fn where_journald_does_not_answer_the_lines_go_to_the_stream_and_say_so() {
+    if !is_inside() {
+        let name = "where_journald_does_not_answer_the_lines_go_to_the_stream_and_say_so";
+        let (_, stderr) = run_inside(name, true, None);
+        assert!(stderr.contains("the journal's socket does not answer"), "{stderr}");
+        assert!(stderr.contains("command admitted command_id=0198-7f"), "{stderr}");
+        return;
+    }
+    assert_eq!(journal::init("agentd-test", LevelFilter::Info).unwrap(), Destination::Stderr);
+    info!(command_id:% = "0198-7f"; "command admitted");
+}
