@@ -1,15 +1,18 @@
 //! What the daemon logs under systemd, read from the other end of the journal's socket.
 //!
 //! The socket's path is part of journald's protocol and cannot be chosen, so the test runs itself again
-//! in a mount namespace of its own, with an empty `/run`, and listens there in journald's place. It
-//! needs `unshare` and the right to make user namespaces; it fails, and does not pass, without them.
+//! in a mount namespace of its own, with an empty `/run`. There it listens in journald's place, or starts
+//! a journald of its own and asks `journalctl`. It needs `unshare`, the right to make user namespaces,
+//! and the package systemd (not a running one); without them it fails, and does not pass.
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
-use std::process::{Command, Output};
-use std::time::Duration;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use agentd::journal::{self, Destination};
 use log::{LevelFilter, debug, info, warn};
@@ -173,4 +176,58 @@ fn where_journald_does_not_answer_the_lines_go_to_the_stream_and_say_so() {
     }
     assert_eq!(journal::init("agentd-test", LevelFilter::Info).unwrap(), Destination::Stderr);
     info!(command_id:% = "0198-7f"; "command admitted");
+}
+
+/// A program that is ended with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself; either way it is gone after this.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn journalctl_finds_the_lines_of_one_command() {
+    if !is_inside() {
+        run_inside("journalctl_finds_the_lines_of_one_command", true, None);
+        return;
+    }
+    std::fs::create_dir_all("/run/log/journal").unwrap();
+    std::fs::create_dir_all("/run/systemd/journal").unwrap();
+    let journald = Command::new("/lib/systemd/systemd-journald").spawn();
+    let _journald = Running(journald.expect("journald starts (package systemd)"));
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while UnixDatagram::unbound().and_then(|s| s.send_to(&[], SOCKET)).is_err() {
+        assert!(Instant::now() < deadline, "journald listens");
+        std::thread::yield_now();
+    }
+
+    assert_eq!(journal::init("agentd", LevelFilter::Info).unwrap(), Destination::Journal);
+    info!(command_id:% = "0198-80"; "of another command");
+    info!(command_id:% = "0198-7f"; "command admitted");
+
+    // `--follow` prints the line when journald has written it, however long that takes.
+    let mut follow = Command::new("journalctl")
+        .args(["--directory=/run/log/journal", "--follow", "--no-tail", "--merge"])
+        .args(["--output=short", "COMMAND_ID=0198-7f"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("journalctl starts (package systemd)");
+    let lines = BufReader::new(follow.stdout.take().unwrap()).lines();
+    let _follow = Running(follow);
+    let (found, finds) = mpsc::channel();
+    // The thread ends with the pipe, when journalctl is ended.
+    std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| found.send(line)));
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let line = finds.recv_timeout(left).expect("journalctl finds the line by the deadline");
+        // journalctl puts lines of its own between dashes, such as "-- Journal begins at ... --".
+        if !line.starts_with("--") {
+            assert!(line.contains(" agentd[") && line.ends_with(": command admitted"), "{line}");
+            break;
+        }
+    }
 }
