@@ -14,7 +14,10 @@
 //! (`message`, `priority`, `target`, `code_file`, `code_line`, `code_module`, `syslog_identifier`,
 //! `syslog_pid`): journald would keep both values and show the first.
 
-use env_logger::{Builder, Logger};
+use std::io::{self, Write as _};
+
+use env_logger::{Builder, Logger, fmt::Formatter};
+use log::kv::{self, Key, Value, VisitSource};
 use log::{LevelFilter, Log, Metadata, Record, SetLoggerError, warn};
 use systemd_journal_logger::{JournalLog, connected_to_journal};
 
@@ -70,7 +73,28 @@ fn builder(directives: Option<&str>, level: LevelFilter) -> Builder {
         Some(directives) if !directives.trim().is_empty() => builder.parse_filters(directives),
         _ => builder.filter_level(level),
     };
+    builder.format_key_values(|line, keys| keys.visit(&mut Keys(line)).map_err(io::Error::other));
     builder
+}
+
+/// Writes the keys of a record behind its message. Values come from people, devices and brokers: their
+/// control characters are escaped, so that none of them can forge a line or drive the terminal. The
+/// journal needs no such care, because it takes each value with its length.
+struct Keys<'a>(&'a mut Formatter);
+
+impl<'kvs> VisitSource<'kvs> for Keys<'_> {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
+        let mut text = String::new();
+        for character in value.to_string().chars() {
+            if character.is_control() {
+                text.extend(character.escape_default());
+            } else {
+                text.push(character);
+            }
+        }
+        write!(self.0, " {key}={text}")?;
+        Ok(())
+    }
 }
 
 /// The journal behind env_logger's filter: the journal's own logger takes every record that

@@ -156,13 +156,16 @@ fn a_daemon_started_by_hand_logs_to_its_terminal_with_the_keys_shown() {
     if !is_inside() {
         let name = "a_daemon_started_by_hand_logs_to_its_terminal_with_the_keys_shown";
         let (_, stderr) = run_inside(name, false, None);
-        assert!(stderr.contains("command admitted command_id=0198-7f"), "{stderr}");
+        assert!(stderr.contains("command admitted command_id=0198-7f said=20 °C\n"), "{stderr}");
+        assert!(stderr.contains(r"degraded cause=it broke\n[ERROR] forged\u{1b}[2J"), "{stderr}");
+        assert!(!stderr.contains('\u{1b}'), "a value cannot drive the terminal: {stderr}");
         return;
     }
     // JOURNAL_STREAM is inherited from the session and names another stream than standard error.
     let _journald = Journald::start();
     assert_eq!(journal::init("agentd-test", LevelFilter::Info).unwrap(), Destination::Stderr);
-    info!(command_id:% = "0198-7f"; "command admitted");
+    info!(command_id:% = "0198-7f", said:% = "20 °C"; "command admitted");
+    warn!(cause:% = "it broke\n[ERROR] forged\u{1b}[2J"; "degraded");
 }
 
 #[test]
