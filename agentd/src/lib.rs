@@ -4,6 +4,7 @@
 pub mod command;
 pub mod feed;
 pub mod health;
+pub mod journal;
 pub mod metrics;
 pub mod store;
 pub mod model;
