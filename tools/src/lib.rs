@@ -5,16 +5,20 @@
 //! it: what a call leaves behind ([`Effect`]) is written by the store, in the transaction that ends
 //! the command.
 
-// pub mod args;
-// pub mod line;
-// pub mod note;
-// pub mod port;
-// pub mod publish;
-// pub mod serial;
+pub mod args;
+pub mod check;
+mod connection;
+pub mod device;
+pub mod line;
+mod near;
+pub mod note;
+pub mod port;
+pub mod publish;
+pub mod serial;
 pub mod spec;
-// pub mod sql;
-// pub mod template;
-// pub mod toolbox;
+pub mod sql;
+pub mod template;
+pub mod toolbox;
 
 use std::time::Instant;
 
@@ -22,8 +26,11 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use args::{ArgError, ArgErrors};
+pub use check::SpecError;
+pub use port::{PortState, PortTask};
 pub use spec::{EffectKind, Param, SerialSpec, ToolSpec};
-// pub use toolbox::Toolbox;
+pub use toolbox::{Toolbox, ToolboxError};
 
 /// Arguments by parameter name, already checked against the tool's declared parameters.
 pub type Args = Map<String, Value>;
@@ -141,7 +148,14 @@ pub enum ToolError {
         /// SQLite's error.
         why: String,
     },
-    /// More callers wait for the port than its queue holds. Nothing was sent.
+    /// The arguments passed, and still make no request that can be sent. Nothing was sent.
+    #[error("the request cannot be sent: {why}")]
+    BadRequest {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// More callers wait for the port than its queue holds, or the call's time passed while it
+    /// waited for its turn. Nothing was sent.
     #[error("{what} is busy")]
     Busy {
         /// The port by its configured name.
@@ -159,6 +173,7 @@ impl ToolError {
             Self::Unexpected { .. } => "unexpected_answer",
             Self::Broken { .. } => "broken",
             Self::Database { .. } => "database",
+            Self::BadRequest { .. } => "bad_request",
             Self::Busy { .. } => "busy",
         }
     }

@@ -1,8 +1,14 @@
 //! What an integrator declares in `[[tool]]` and `[[serial]]`.
 
+use std::fmt;
+use std::time::Duration;
+
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+/// How long one call may take where `timeout_ms` is not given.
+pub const DEFAULT_TIMEOUT_MS: u64 = 2000;
 
 /// One `[[tool]]` section.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -63,6 +69,17 @@ pub enum Kind {
     Publish,
     /// A line in the device's log book.
     Note,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Serial => "serial",
+            Self::Sql => "sql",
+            Self::Publish => "publish",
+            Self::Note => "note",
+        })
+    }
 }
 
 /// Whether a call changes the world.
@@ -164,11 +181,39 @@ fn default_line_ending() -> String {
 }
 
 impl ToolSpec {
+    /// How long one call may take.
+    pub fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout_ms.unwrap_or(DEFAULT_TIMEOUT_MS))
+    }
+
     /// Whether a call of it changes the world.
     pub fn effect(&self) -> EffectKind {
         self.effect.unwrap_or(match self.kind {
             Kind::Sql => EffectKind::Reads,
             Kind::Serial | Kind::Publish | Kind::Note => EffectKind::Acts,
         })
+    }
+}
+
+#[cfg(test)]
+impl ToolSpec {
+    /// A declaration for a test, in the words of a config file.
+    #[track_caller]
+    pub(crate) fn from_json(value: Value) -> Self {
+        serde_json::from_value(value).expect("a declaration")
+    }
+}
+
+#[cfg(test)]
+impl SerialSpec {
+    /// A port for a test.
+    pub(crate) fn for_test(name: &str, path: &std::path::Path) -> Self {
+        Self {
+            name: name.to_owned(),
+            path: path.display().to_string(),
+            baud: default_baud(),
+            framing: Framing::Line,
+            line_ending: default_line_ending(),
+        }
     }
 }

@@ -1,0 +1,171 @@
+use super::*;
+use serde_json::{Value, json};
+
+fn base() -> Value {
+    json!({
+        "name": "set_output", "description": "switch", "kind": "serial", "port": "board",
+        "params": {"device": {"enum": ["fan", "pump"]}, "speed": {"type": "integer", "max": 9}},
+        "send": "SET {device} {speed}", "expect": "^OK (?P<took>\\d+)$", "fail": "^ERR",
+        "reply": "{device}: {took:.1}",
+        "examples": [{"say": "faster", "call": {"device": "fan", "speed": "9"}}],
+    })
+}
+
+#[track_caller]
+fn mistakes(change: impl FnOnce(&mut Value)) -> Vec<String> {
+    let mut value = base();
+    change(&mut value);
+    let errors = ToolSpec::from_json(value).check(&["board", "meter"]);
+    errors.iter().map(ToString::to_string).collect()
+}
+
+#[track_caller]
+fn finds(change: impl FnOnce(&mut Value), begins: &str) {
+    let found = mistakes(change);
+    assert!(found.len() == 1 && found[0].starts_with(begins), "{begins:?} in {found:#?}");
+}
+
+#[test]
+fn a_right_declaration_has_no_mistakes() {
+    assert_eq!(mistakes(|_| ()), [] as [String; 0]);
+    let note = json!({"name": "note", "description": "d", "kind": "note", "reply": "{text}."});
+    assert_eq!(ToolSpec::from_json(note).check(&[]), []);
+}
+
+#[test]
+fn names_are_lower_case_identifiers_up_to_the_bound() {
+    for name in ["", "Set", "set output", "1st", "_a", "sét"] {
+        finds(|v| v["name"] = json!(name), "`name` must be a lower-case name");
+    }
+    assert!(mistakes(|v| v["name"] = json!("a".repeat(MAX_NAME_CHARS))).is_empty());
+    finds(|v| v["name"] = json!("a".repeat(MAX_NAME_CHARS + 1)), "`name`");
+    finds(|v| v["params"]["Why"] = json!({"default": "x"}), "`params.Why` must be");
+}
+
+#[test]
+fn each_kind_has_its_keys_and_no_others() {
+    for key in ["port", "send", "expect"] {
+        let begins = format!("`{key}` is missing: kind `serial` needs it");
+        let found = mistakes(|v| drop(v.as_object_mut().unwrap().remove(key)));
+        assert!(found.contains(&begins), "{found:?}");
+    }
+    finds(|v| v["sql"] = json!("SELECT 1"), "`sql` is for kind `sql`, and this tool is `serial`");
+    finds(|v| v["event"] = json!("e"), "`event` is for kind `publish`");
+    let sql = json!({"name": "a", "description": "d", "kind": "sql", "fail": "x"});
+    let keys: Vec<String> =
+        ToolSpec::from_json(sql).check(&[]).into_iter().map(|e| e.key).collect();
+    assert_eq!(keys, ["fail", "sql"]);
+    let event = json!({"name": "a", "description": "d", "kind": "publish", "event": "e",
+        "reply_none": "x"});
+    assert_eq!(ToolSpec::from_json(event).check(&[])[0].key, "reply_none");
+}
+
+#[test]
+fn a_port_that_does_not_exist_is_named_with_its_nearest() {
+    let message = "`port` names `bord`, and no [[serial]] section has that name \
+                   (did you mean `board`?)";
+    finds(|v| v["port"] = json!("bord"), message);
+}
+
+#[test]
+fn templates_name_only_what_there_is() {
+    let message = "`send` has the unknown place `{devise}` (did you mean `device`?)";
+    finds(|v| v["send"] = json!("SET {devise}"), message);
+    finds(|v| v["send"] = json!("SET {took}"), "`send` has the unknown place `{took}`");
+    finds(|v| v["send"] = json!("SET {device"), "`send` is not a template");
+    finds(|v| v["send"] = json!("A\nB"), "`send` has a line break");
+    finds(|v| v["reply"] = json!("{tool}"), "`reply` has the unknown place `{tool}`");
+    finds(|v| v["reply_none"] = json!("{x}"), "`reply_none` has the unknown place `{x}`");
+}
+
+#[test]
+fn a_pattern_that_is_not_regular_is_told() {
+    finds(|v| v["fail"] = json!("("), "`fail` is not a regular expression");
+    let found = mistakes(|v| v["expect"] = json!("("));
+    assert!(found[0].starts_with("`expect` is not a regular expression"), "{found:?}");
+    assert_eq!(found.len(), 1, "the reply is not judged by a pattern that is wrong");
+}
+
+#[test]
+fn parameters_hang_together() {
+    for (param, begins) in [
+        (json!({"type": "integer", "min": 2, "max": 1}), "`params.x.min` is 2, which is more"),
+        (json!({"enum": []}), "`params.x.enum` is empty"),
+        (json!({"enum": ["a", "a"]}), "`params.x.enum` has a word twice"),
+        (json!({"enum": ["a "]}), "`params.x.enum` has a word that is empty, or begins"),
+        (json!({"enum": ["a\nb"]}), "`params.x.enum` has a word with a control"),
+        (json!({"enum": ["a"], "type": "integer"}), "`params.x.enum` is only for a string"),
+        (json!({"enum": ["a"], "max_length": 3}), "`params.x.max_length` says nothing"),
+        (json!({"min": 1}), "`params.x.min` is only for"),
+        (json!({"type": "boolean", "max_length": 1}), "`params.x.max_length` is only for"),
+        (json!({"max_length": 0}), "`params.x.max_length` must be 1 to 4096"),
+        (json!({"max_length": 4097}), "`params.x.max_length` must be 1 to 4096"),
+        (json!({"enum": ["a"], "default": "b"}), "`params.x.default` does not pass: it must be a"),
+        (json!({"type": "number", "max": 1, "default": 2}), "`params.x.default` does not pass"),
+    ] {
+        let found = mistakes(|v| v["params"]["x"] = param.clone());
+        assert!(found.iter().any(|e| e.starts_with(begins)), "{begins:?} in {found:?}");
+    }
+    let longest = json!({"max_length": line::MAX_LINE_BYTES, "default": ""});
+    assert!(mistakes(|v| v["params"]["x"] = longest).is_empty());
+    let same = json!({"type": "number", "min": 1, "max": 1, "default": 1});
+    assert!(mistakes(|v| v["params"]["x"] = same).is_empty());
+}
+
+#[test]
+fn an_example_must_be_a_call_that_would_pass() {
+    let message =
+        "`examples.0.call` is not a call that would pass: speed must be at most 9, not 10";
+    finds(|v| v["examples"][0]["call"]["speed"] = json!(10), message);
+}
+
+#[test]
+fn a_time_limit_is_within_its_bounds() {
+    for (ms, ok) in [(0, false), (1, true), (MAX_TIMEOUT_MS, true), (MAX_TIMEOUT_MS + 1, false)] {
+        assert_eq!(mistakes(|v| v["timeout_ms"] = json!(ms)).is_empty(), ok, "{ms}");
+    }
+}
+
+#[test]
+fn an_event_is_one_topic_level_and_not_the_daemons_own_record() {
+    let longest = "e".repeat(MAX_NAME_CHARS);
+    for (event, ok) in [
+        ("call_technician", true),
+        (longest.as_str(), true),
+        (&format!("{longest}e"), false),
+        ("", false),
+        ("a/b", false),
+        ("a+", false),
+        ("#", false),
+        ("a\u{0}", false),
+        ("audit", false),
+        ("gap", false),
+    ] {
+        let spec = json!({"name": "a", "description": "d", "kind": "publish", "event": event});
+        assert_eq!(ToolSpec::from_json(spec).check(&[]).is_empty(), ok, "{event:?}");
+    }
+}
+
+#[test]
+fn a_note_takes_one_string() {
+    let spec = json!({"name": "a", "description": "d", "kind": "note",
+        "params": {"n": {"type": "integer"}}});
+    assert_eq!(ToolSpec::from_json(spec).check(&[])[0].key, "params");
+}
+
+#[test]
+fn a_port_is_checked_too() {
+    let port = |change: &dyn Fn(&mut Value)| {
+        let mut value = json!({"name": "board", "path": "/dev/ttyACM0"});
+        change(&mut value);
+        let spec: SerialSpec = serde_json::from_value(value).unwrap();
+        spec.check().into_iter().map(|e| e.key).collect::<Vec<_>>()
+    };
+    assert!(port(&|_| ()).is_empty());
+    assert_eq!(port(&|v| v["name"] = json!("My board")), ["name"]);
+    assert_eq!(port(&|v| v["path"] = json!("")), ["path"]);
+    assert_eq!(port(&|v| v["baud"] = json!(0)), ["baud"]);
+    for (ending, ok) in [("", false), (";", true), ("abcd", true), ("abcde", false)] {
+        assert_eq!(port(&|v| v["line_ending"] = json!(ending)).is_empty(), ok, "{ending:?}");
+    }
+}
