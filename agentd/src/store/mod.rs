@@ -12,6 +12,7 @@ pub mod ending;
 pub mod inbox;
 pub mod open;
 pub mod outbox;
+pub mod readings;
 pub mod schema;
 
 use std::sync::Arc;
