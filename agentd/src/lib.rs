@@ -4,5 +4,6 @@
 pub mod command;
 pub mod feed;
 pub mod health;
+pub mod link;
 pub mod metrics;
 pub mod store;
