@@ -7,6 +7,7 @@ pub mod feed;
 pub mod front;
 pub mod health;
 pub mod journal;
+pub mod link;
 pub mod metrics;
 pub mod store;
 pub mod model;

@@ -1,0 +1,294 @@
+//! The life of one connection: from CONNACK to its loss, or to the goodbye.
+//!
+//! One loop; [`Wake`] is all that can wake it. After each wake comes the work with the store
+//! ([`super::drain`]).
+//!
+//! Bounds: [`MOST_HELD`] messages wait while the store fails, then the connection is given up and the
+//! broker keeps them; a store that failed is asked again every [`STORE_RETRY`].
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
+use log::{info, warn};
+use tokio::sync::{mpsc, watch};
+
+use super::Link;
+use super::connection::{Answer, Client, Delivery, EVENTS, Event, Limits, Message, NotSent};
+use super::drain::Trouble;
+use super::status::Publisher;
+use crate::store::StoreError;
+
+/// Messages that wait while the store fails.
+const MOST_HELD: usize = EVENTS;
+/// How long after a failure the store is asked again.
+const STORE_RETRY: Duration = Duration::from_secs(5);
+
+/// How a session ends.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The daemon shuts down.
+    Goodbye,
+    /// The connection is gone, for this reason.
+    Lost(String),
+}
+
+/// All that can wake the loop.
+enum Wake {
+    Broker(Option<Event>),
+    Answer(Asked, Answer),
+    OutboxChanged,
+    StatusChanged,
+    Due,
+    Shutdown,
+}
+
+/// What the broker was asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Asked {
+    Row(i64),
+    Subscription,
+    Publish(&'static str),
+}
+
+/// One connection.
+pub(super) struct Session<'a> {
+    pub(super) link: &'a mut Link,
+    pub(super) client: Client,
+    pub(super) events: mpsc::Receiver<Event>,
+    pub(super) answers: FuturesUnordered<BoxFuture<'static, (Asked, Answer)>>,
+    pub(super) limits: Option<Limits>,
+    pub(super) held: VecDeque<Delivery>,
+    pub(super) publisher: Publisher,
+    telemetry_at: Option<Instant>,
+    /// The store failed; it is not asked before this.
+    store_retry_at: Option<Instant>,
+    /// The store may have rows that are not under way.
+    pub(super) rows_wait: bool,
+    outbox: watch::Receiver<u64>,
+    health: watch::Receiver<u64>,
+    model: Option<watch::Receiver<Option<String>>>,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(link: &'a mut Link, client: Client, events: mpsc::Receiver<Event>) -> Self {
+        Self {
+            client,
+            events,
+            answers: FuturesUnordered::new(),
+            limits: None,
+            held: VecDeque::new(),
+            publisher: Publisher::default(),
+            telemetry_at: None,
+            store_retry_at: None,
+            rows_wait: false,
+            outbox: link.door.store.outbox_changed(),
+            health: link.health.watch(),
+            model: Some(link.device.model.clone()),
+            link,
+        }
+    }
+
+    /// Serves the connection until it ends. `connected_at` is set at the CONNACK.
+    pub(super) async fn run(
+        mut self,
+        shutdown: &mut watch::Receiver<bool>,
+        connected_at: &mut Option<Instant>,
+    ) -> End {
+        loop {
+            let wake = self.wake(shutdown).await;
+            if matches!(wake, Wake::Shutdown) {
+                self.goodbye().await;
+                return End::Goodbye;
+            }
+            if matches!(wake, Wake::Broker(Some(Event::Connected(_)))) {
+                *connected_at = Some(Instant::now());
+            }
+            if let Err(cause) = self.handle(wake).await {
+                return End::Lost(cause);
+            }
+        }
+    }
+
+    async fn wake(&mut self, shutdown: &mut watch::Receiver<bool>) -> Wake {
+        let due = self.due();
+        tokio::select! {
+            // Shutdown first, then what frees the window, then what fills it.
+            biased;
+            _ = shutdown.wait_for(|stop| *stop) => Wake::Shutdown,
+            Some((asked, answer)) = self.answers.next() => Wake::Answer(asked, answer),
+            event = self.events.recv() => Wake::Broker(event),
+            Ok(()) = self.outbox.changed() => Wake::OutboxChanged,
+            Ok(()) = self.health.changed() => Wake::StatusChanged,
+            changed = changed(&mut self.model) => {
+                if !changed {
+                    self.model = None;
+                }
+                Wake::StatusChanged
+            }
+            () = sleep_until(due) => Wake::Due,
+        }
+    }
+
+    /// When there is something to do, if nothing happens before.
+    fn due(&self) -> Option<Instant> {
+        self.limits?;
+        let window = self.link.window.next_due(Instant::now());
+        [window, self.publisher.due(), self.telemetry_at, self.store_retry_at]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Handles one wake. An error is why the connection is given up.
+    async fn handle(&mut self, wake: Wake) -> Result<(), String> {
+        let now = Instant::now();
+        match wake {
+            Wake::Broker(None) => return Err("it was closed".into()),
+            Wake::Broker(Some(Event::Lost(cause))) => return Err(cause),
+            Wake::Broker(Some(Event::Connected(limits))) => self.connected(limits, now)?,
+            Wake::Broker(Some(Event::Delivery(delivery))) => {
+                if self.held.len() >= MOST_HELD {
+                    return Err("more commands came than can wait for the store".into());
+                }
+                self.held.push_back(delivery);
+            }
+            Wake::Answer(asked, answer) => self.answered(asked, answer).await?,
+            Wake::OutboxChanged => self.rows_wait = true,
+            Wake::StatusChanged => self.publisher.changed(now),
+            Wake::Due => self.due_now(now).await?,
+            Wake::Shutdown => {}
+        }
+        if self.limits.is_none() || self.store_retry_at.is_some_and(|at| now < at) {
+            return Ok(());
+        }
+        self.store_retry_at = None;
+        match self.work().await {
+            Ok(()) => self.store_works(),
+            Err(Trouble::Store(error)) => self.store_failed(&error, now),
+            Err(Trouble::Connection(cause)) => return Err(cause),
+        }
+        Ok(())
+    }
+
+    fn connected(&mut self, limits: Limits, now: Instant) -> Result<(), String> {
+        info!(broker:% = self.link.settings.server, session_present = limits.session_present; "connected");
+        self.link.window.connected(limits.receive_maximum);
+        self.link.door.metrics.link_connects_total.add_one();
+        self.link.door.metrics.link_up.set(1);
+        self.limits = Some(limits);
+        self.rows_wait = true;
+        self.telemetry_at = self.link.telemetry_every.map(|every| now + every);
+        let topics = self.link.door.topics.subscriptions();
+        let answer = self.client.subscribe(&topics).map_err(given_up)?;
+        self.ask(Asked::Subscription, answer);
+        Ok(())
+    }
+
+    pub(super) async fn answered(&mut self, asked: Asked, answer: Answer) -> Result<(), String> {
+        let now = Instant::now();
+        match (asked, answer) {
+            // What was not answered is over with the connection, which is about to be heard of.
+            (_, Answer::None) => {}
+            (Asked::Row(id), Answer::Taken) => self.link.window.acked(id),
+            (Asked::Row(id), Answer::Refused(why)) => self.put_back(id, &why, now),
+            (Asked::Publish(_), Answer::Taken) => {}
+            (Asked::Publish(what), Answer::Refused(why)) => {
+                warn!(topic = what, why:% = why; "the broker refuses a message: check its access rules");
+            }
+            (Asked::Subscription, answer) => {
+                match answer {
+                    Answer::Refused(why) => {
+                        let topic = self.link.door.topics.command();
+                        let cause = format!(
+                            "{}: the broker does not let this device listen to {topic} ({why}): \
+                             check its access rules",
+                            self.link.settings.server
+                        );
+                        self.link.health.lose("link", cause);
+                    }
+                    _ => self.link.health.regain("link"),
+                }
+                // After `link` is back, so that the first status does not say that it is lost.
+                self.look_at_status().await?;
+                let capabilities = self.link.device.capabilities.to_string();
+                let topic = self.link.door.topics.capabilities();
+                self.publish("capabilities", topic, capabilities, true)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn due_now(&mut self, now: Instant) -> Result<(), String> {
+        if self.link.window.is_suspect(now) {
+            return Err("the broker has acknowledged nothing for 20 s".into());
+        }
+        // A row that had been put back may be sent again.
+        self.rows_wait = true;
+        if self.publisher.due().is_some_and(|at| now >= at) {
+            self.look_at_status().await?;
+        }
+        if let Some(every) = self.link.telemetry_every
+            && self.telemetry_at.is_some_and(|at| now >= at)
+        {
+            self.telemetry_at = Some(now + every);
+            let figures = serde_json::Value::Object(self.link.door.metrics.json()).to_string();
+            self.publish("telemetry", self.link.door.topics.telemetry(), figures, false)?;
+        }
+        Ok(())
+    }
+
+    fn store_works(&mut self) {
+        if std::mem::take(&mut self.link.store_lost) {
+            self.link.health.regain("store");
+        }
+    }
+
+    pub(super) fn store_failed(&mut self, error: &StoreError, now: Instant) {
+        self.store_retry_at = Some(now + STORE_RETRY);
+        self.link.store_lost = true;
+        self.link.health.lose("store", error.to_string());
+    }
+
+    pub(super) fn publish(
+        &mut self,
+        what: &'static str,
+        topic: String,
+        payload: String,
+        retain: bool,
+    ) -> Result<(), String> {
+        let message = Message { topic, payload, retain, correlation: None };
+        let answer = self.client.publish(message).map_err(given_up)?;
+        self.ask(Asked::Publish(what), answer);
+        Ok(())
+    }
+
+    pub(super) fn ask(&mut self, asked: Asked, answer: BoxFuture<'static, Answer>) {
+        self.answers.push(answer.map(move |answer| (asked, answer)).boxed());
+    }
+}
+
+/// Why a request that was not handed over ends the connection.
+pub(super) fn given_up(why: NotSent) -> String {
+    match why {
+        NotSent::Full => "the connection is stuck: too many requests wait for it".into(),
+        NotSent::Invalid(why) => why,
+    }
+}
+
+/// Waits for a change. `false`: there will be none.
+async fn changed(watched: &mut Option<watch::Receiver<Option<String>>>) -> bool {
+    match watched {
+        Some(watched) => watched.changed().await.is_ok(),
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
+}
