@@ -1,17 +1,24 @@
 //! agentd: one daemon that turns a person's words into one safe, durable action on real hardware.
 //! ARCHITECTURE.md has the map.
 
+pub mod agent;
+pub mod check;
+pub mod cli;
 pub mod client;
 pub mod command;
+pub mod config;
+pub mod daemon;
+pub mod demo;
 pub mod feed;
 pub mod front;
 pub mod health;
+pub mod http;
 pub mod journal;
 pub mod link;
 pub mod metrics;
-pub mod store;
 pub mod model;
-pub mod http;
-pub mod metrics;
+pub mod policy;
+pub mod poll;
 pub mod store;
+pub mod watchdog;
 pub mod wyoming;

@@ -1,19 +1,7 @@
-//! The program. Only the worker can be run yet.
+//! The `agentd` program.
 
 use std::process::ExitCode;
 
-use agentd::model::worker::{self, WorkerArgs};
-use clap::Parser;
-
-#[derive(Parser)]
-enum Cli {
-    /// Holds the model; started by the daemon.
-    #[command(hide = true)]
-    Worker(WorkerArgs),
-}
-
 fn main() -> ExitCode {
-    match Cli::parse() {
-        Cli::Worker(args) => worker::main(&args),
-    }
+    agentd::cli::main()
 }

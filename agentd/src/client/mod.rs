@@ -171,6 +171,13 @@ impl Client {
         self.checked(status, value)
     }
 
+    /// Hands a command in and does not wait: when this returns, it is stored.
+    pub async fn submit(&self, command: &Command) -> Result<(), ClientError> {
+        let body = serde_json::to_vec(command).map_err(|e| self.not_understood(&e))?;
+        let (status, body) = self.exchange(Method::POST, "/api/command?wait=0", body).await?;
+        self.checked::<Value>(status, self.json(&body)?).map(drop)
+    }
+
     /// The outcome so far of a command; none where it is not known or nothing has become of it yet.
     pub async fn outcome(&self, id: &str) -> Result<Option<Outcome>, ClientError> {
         let path = format!("/api/command/{}", escape(id));
@@ -199,6 +206,12 @@ impl Client {
     /// The body of `/health`.
     pub async fn health(&self) -> Result<Value, ClientError> {
         self.get("/health").await
+    }
+
+    /// The text of `/metrics`.
+    pub async fn metrics(&self) -> Result<String, ClientError> {
+        let (_, body) = self.exchange(Method::GET, "/metrics", Vec::new()).await?;
+        Ok(String::from_utf8_lossy(&body).into_owned())
     }
 
     /// The JSON of any path.

@@ -220,6 +220,11 @@ fn config(folder: &Path, port: u16) -> String {
     )
 }
 
+/// Whether there is a mosquitto to start, and if not, what to do.
+pub fn installed() -> Result<(), BrokerError> {
+    find().map(|_| ()).ok_or(BrokerError::NotInstalled)
+}
+
 fn find() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     // Debian installs it where only root's PATH looks.

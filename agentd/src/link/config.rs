@@ -18,6 +18,8 @@ pub struct MqttConfig {
     /// The broker: `mqtt://host:1883`, `mqtts://host:8883` with TLS, or `embedded` for one on the board,
     /// which you would use for a kiosk or a demo without a fleet.
     pub url: Option<String>,
+    /// The port of the `embedded` broker, on 127.0.0.1. Set it where another broker has the usual one.
+    pub embedded_port: u16,
     /// Several brokers, tried in turn. Set it instead of `url` where a second one takes over.
     pub urls: Vec<String>,
     /// The MQTT version, 5 or 4 (which is 3.1.1). Set 4 for a broker that knows no MQTT 5.
@@ -47,6 +49,7 @@ impl Default for MqttConfig {
     fn default() -> Self {
         Self {
             url: None,
+            embedded_port: 1883,
             urls: Vec::new(),
             protocol: 5,
             username: None,

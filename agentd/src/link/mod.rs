@@ -18,6 +18,7 @@ pub mod config;
 mod connection;
 mod drain;
 mod incoming;
+mod probe;
 mod session;
 mod status;
 mod v4;
@@ -32,6 +33,7 @@ use jiff::Timestamp;
 use log::debug;
 use serde_json::Value;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::health::Health;
 use crate::metrics::Metrics;
@@ -40,6 +42,7 @@ use backoff::Backoff;
 use config::{MqttConfig, MqttConfigError, Server};
 use connection::{Settings, Version};
 use incoming::Door;
+pub use probe::probe;
 use session::{End, Session};
 use window::Window;
 use wire::{Presence, Topics};
@@ -108,9 +111,9 @@ impl Link {
         })
     }
 
-    /// Connects, and connects again, until `shutdown` holds `true` or its sender is gone. Dropping the
+    /// Connects, and connects again, until `shutdown`. Dropping the
     /// future hangs up without a goodbye: the broker then publishes the last will.
-    pub async fn run(mut self, mut shutdown: watch::Receiver<bool>) {
+    pub async fn run(mut self, shutdown: CancellationToken) {
         let mut backoff = Backoff::default();
         loop {
             let turn = backoff.failures() as usize % self.servers.len();
@@ -120,7 +123,7 @@ impl Link {
                 let open = connection::open(&self.settings);
                 let session = Session::new(&mut self, open.client, open.events);
                 tokio::select! {
-                    end = session.run(&mut shutdown, &mut connected_at) => end,
+                    end = session.run(&shutdown, &mut connected_at) => end,
                     // The driver ends when the connection does; the session hears of it as an event.
                     () = async { open.driver.await; std::future::pending().await } => End::Goodbye,
                 }
@@ -134,21 +137,21 @@ impl Link {
             let held = connected_at.map_or(Duration::ZERO, |at: Instant| at.elapsed());
             let wait = backoff.failed(held, backoff::random());
             debug!(wait_ms = wait.as_millis() as u64; "the link waits before it connects again");
-            if self.stopped_within(wait, &mut shutdown).await {
+            if self.stopped_within(wait, &shutdown).await {
                 return;
             }
         }
     }
 
     /// Waits, and keeps the gauge of the outbox right meanwhile. `true`: the daemon is shutting down.
-    async fn stopped_within(&self, wait: Duration, shutdown: &mut watch::Receiver<bool>) -> bool {
+    async fn stopped_within(&self, wait: Duration, shutdown: &CancellationToken) -> bool {
         let wait = tokio::time::sleep(wait);
         tokio::pin!(wait);
         let mut outbox = self.door.store.outbox_changed();
         outbox.mark_changed();
         loop {
             tokio::select! {
-                _ = shutdown.wait_for(|stop| *stop) => return true,
+                () = shutdown.cancelled() => return true,
                 () = &mut wait => return false,
                 Ok(()) = outbox.changed() => {
                     if let Ok(stats) = self.door.store.outbox_stats().await {

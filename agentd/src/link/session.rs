@@ -14,6 +14,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use log::{info, warn};
 use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::Link;
 use super::connection::{Answer, Client, Delivery, EVENTS, Event, Limits, Message, NotSent};
@@ -94,7 +95,7 @@ impl<'a> Session<'a> {
     /// Serves the connection until it ends. `connected_at` is set at the CONNACK.
     pub(super) async fn run(
         mut self,
-        shutdown: &mut watch::Receiver<bool>,
+        shutdown: &CancellationToken,
         connected_at: &mut Option<Instant>,
     ) -> End {
         loop {
@@ -112,12 +113,12 @@ impl<'a> Session<'a> {
         }
     }
 
-    async fn wake(&mut self, shutdown: &mut watch::Receiver<bool>) -> Wake {
+    async fn wake(&mut self, shutdown: &CancellationToken) -> Wake {
         let due = self.due();
         tokio::select! {
             // Shutdown first, then what frees the window, then what fills it.
             biased;
-            _ = shutdown.wait_for(|stop| *stop) => Wake::Shutdown,
+            () = shutdown.cancelled() => Wake::Shutdown,
             Some((asked, answer)) = self.answers.next() => Wake::Answer(asked, answer),
             event = self.events.recv() => Wake::Broker(event),
             Ok(()) = self.outbox.changed() => Wake::OutboxChanged,

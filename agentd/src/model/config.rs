@@ -72,6 +72,19 @@ impl Source {
 }
 
 impl ModelConfig {
+    /// The hash that the catalogue gives for the model, where it is one of the catalogue.
+    pub fn sha256(&self) -> Option<String> {
+        if self.path.is_some() || self.scripted.is_some() {
+            return None;
+        }
+        let catalog = Catalog::load(&self.dir).ok()?;
+        let entry = match &self.name {
+            Some(name) => catalog.entry(name).ok()?,
+            None => catalog.default_entry(),
+        };
+        Some(entry.sha256.clone())
+    }
+
     /// What to load: nothing where no model is named and the default one is not installed. A named
     /// model that is not installed is given all the same, so that the worker says what is missing.
     pub fn source(&self) -> Result<Option<Source>, CatalogError> {

@@ -1,0 +1,71 @@
+# agentd: `make demo` and `make test` are all that a newcomer needs.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# One target folder for everything: llama.cpp takes minutes to build. Where the environment names a
+# folder that outlives the checkout, it is used.
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+BIN := $(CARGO_TARGET_DIR)/release/agentd
+# What the targets fetch and keep: the model of the tests, Python environments.
+CACHE ?= $(CARGO_TARGET_DIR)/agentd-cache
+MODELS := $(CACHE)/models
+TEST_PYTHON := $(CACHE)/python/bin/python
+MODEL_FILE := $(MODELS)/SmolLM2-135M-Instruct.Q4_1.gguf
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.PHONY: demo
+demo: ## Build, install the model, and show a whole machine at work
+	@scripts/setup build demo
+	@cargo build --release -p agentd
+	@$(BIN) model pull
+	@$(BIN) demo
+
+.PHONY: build
+build: ## Build everything
+	@scripts/setup build
+	cargo build --release --workspace
+
+.PHONY: test
+test: ## Everything that CI checks, but for arm64
+	@scripts/setup build demo test
+	@scripts/test
+
+.PHONY: lint
+lint: ## fmt and clippy, warnings denied
+	cargo fmt --check
+	cargo clippy --release --workspace --all-targets -- --deny warnings
+
+.PHONY: bench
+bench: $(MODEL_FILE) ## Measure latency, memory and start-up, and print them
+	@scripts/setup build demo
+	@cargo build --release --workspace
+	@AGENTD_TEST_MODEL=$(MODEL_FILE) $(CARGO_TARGET_DIR)/release/bench $(BENCH_ARGS)
+
+.PHONY: arm64
+arm64: ## Cross-build the daemon for arm64 with Debian's toolchain
+	@scripts/arm64-toolchain
+	@scripts/arm64-build
+
+.PHONY: test-arm64
+test-arm64: arm64 $(MODEL_FILE) ## Run the arm64 daemon under qemu: check, ask, one model command
+	@AGENTD_TEST_MODEL=$(MODEL_FILE) scripts/arm64-test
+
+.PHONY: yocto
+yocto: ## Generate the crates list of the recipe from Cargo.lock
+	scripts/yocto-crates
+
+.PHONY: picture
+picture: ## Record the demo's console as the picture in README
+	@scripts/picture
+
+.PHONY: clean
+clean: ## Remove what was built
+	cargo clean
+
+$(MODEL_FILE):
+	@cargo build --release -p agentd
+	@$(BIN) model pull --dir $(MODELS)

@@ -1,0 +1,257 @@
+//! One command from the inbox to its outcome: the I/O around [`Turn`].
+
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use agentd_tools::{Args, Output};
+use futures_util::FutureExt as _;
+use log::{error, info};
+use tokio::sync::mpsc;
+
+use super::turn::{Event, Ran, Step, Turn};
+use super::{Agent, STORE_RETRY, prompt, reply};
+use crate::command::{self, Call, CallRecord, Denial, Outcome, Route, Status, elapsed_ms};
+use crate::feed::Notice;
+use crate::model::{ModelError, State, grammar};
+use crate::policy::{self, ApprovedCall, Role};
+use crate::store::{Ending, Plan, Waiting};
+
+/// Pieces of an answer that may wait for the feed; more are dropped, since the feed is only for watching.
+const PIECES: usize = 64;
+
+impl Agent {
+    /// Brings a command to its outcome and gives its lane back.
+    pub(super) async fn execute(&self, waiting: Waiting) -> String {
+        let id = waiting.command.id.clone();
+        let begun = Instant::now();
+        let admitted = {
+            let mut policy = self.policy.lock().unwrap_or_else(PoisonError::into_inner);
+            let admitted = policy.admit(&waiting.command, command::now());
+            let timeout_ms = waiting.command.timeout_ms.unwrap_or(policy.config().timeout_ms);
+            // No sender may hold a lane longer than a day.
+            let timeout = Duration::from_millis(timeout_ms.min(86_400_000));
+            admitted.map(|role| (role, begun + timeout, policy.config().steps))
+        };
+        let turn = match admitted {
+            Err(denial) => {
+                let expired = denial.code == "expired";
+                let status = if expired { Status::Expired } else { Status::Denied };
+                Turn::refuse(Route::Direct, status, denial)
+            }
+            Ok((role, deadline, steps)) => {
+                let mut turn = self.route(&waiting, steps);
+                self.feed(Notice::Routed { id: id.clone(), route: turn.plan().route });
+                self.drive(&mut turn, &waiting, role, deadline).await;
+                turn
+            }
+        };
+        self.finish(&waiting, &turn).await;
+        waiting.lane
+    }
+
+    /// Who turns the words into calls: the sender, a known sentence, or the model.
+    fn route(&self, waiting: &Waiting, steps: usize) -> Turn {
+        if let Some(plan) = &waiting.plan {
+            let before = waiting.records.iter().map(|record| Ran {
+                reply: format!("{} was done before the daemon stopped.", named(record)),
+                record: record.clone(),
+                acted: true,
+                error: None,
+                effects: Vec::new(),
+            });
+            return Turn::resume(plan.clone(), before.collect(), steps);
+        }
+        let known = |route, call: Call| {
+            Turn::carry_out(Plan { route, model: None, calls: vec![call] }, steps)
+        };
+        if let Some(call) = &waiting.command.call {
+            return known(Route::Direct, call.clone());
+        }
+        let text = waiting.command.text.as_deref().unwrap_or_default();
+        if let Some(call) = self.reflex.find(text) {
+            self.metrics.route_reflex_total.add_one();
+            return known(Route::Reflex, call);
+        }
+        match self.model.state() {
+            State::Ready { name, .. } | State::Loading { name } => {
+                self.metrics.route_model_total.add_one();
+                Turn::ask(Some(name), steps)
+            }
+            State::Off => self.at_a_loss("no model is installed"),
+            State::Down { cause, .. } => self.at_a_loss(&format!("the model is down: {cause}")),
+        }
+    }
+
+    fn at_a_loss(&self, why: &str) -> Turn {
+        let hint = match &self.hint {
+            Some(hint) => format!(". Without it only known sentences work, such as: {hint}"),
+            None => String::new(),
+        };
+        let message = format!("that is not a known sentence, and {why}{hint}");
+        let denial = Denial::new("model_unavailable", message);
+        Turn::refuse(Route::Direct, Status::Failed, denial)
+    }
+
+    async fn drive(&self, turn: &mut Turn, waiting: &Waiting, role: Role, deadline: Instant) {
+        loop {
+            if Instant::now() >= deadline {
+                turn.on(Event::OutOfTime);
+            }
+            match turn.next() {
+                Step::Finish => return,
+                Step::Ask => {
+                    let event = match self.ask(waiting, deadline).await {
+                        Ok(calls) => Event::Proposed(calls),
+                        Err(error) => Event::NoProposal(error),
+                    };
+                    turn.on(event);
+                }
+                Step::Approve(calls) => {
+                    let by = waiting.approved_by.as_deref();
+                    let judge = |call| policy::approve(call, role, &self.toolbox, by);
+                    turn.on(Event::Judged(calls.iter().map(judge).collect()));
+                }
+                Step::Run(step, call) => {
+                    if call.acts()
+                        && let Err(denial) = self.intend(turn, waiting, step, &call).await
+                    {
+                        turn.on(Event::NotRecorded(denial));
+                        continue;
+                    }
+                    let ran = self.call(&waiting.command.id, &call, deadline).await;
+                    turn.on(Event::Ran(Box::new(ran)));
+                }
+            }
+        }
+    }
+
+    async fn ask(&self, waiting: &Waiting, deadline: Instant) -> Result<Vec<Call>, ModelError> {
+        let text = waiting.command.text.as_deref().unwrap_or_default();
+        let messages = prompt::messages(&self.preamble, text);
+        let (pieces, mut heard) = mpsc::channel(PIECES);
+        let answer = self
+            .model
+            .ask(messages, self.grammar.clone(), self.max_tokens, deadline, Some(pieces))
+            .fuse();
+        tokio::pin!(answer);
+        let answer = loop {
+            tokio::select! {
+                biased;
+                Some(text) = heard.recv() => {
+                    self.feed(Notice::Token { id: waiting.command.id.clone(), text });
+                }
+                answer = &mut answer => break answer?,
+            }
+        };
+        info!(command_id:% = waiting.command.id, answer:% = answer.text; "model answered");
+        let calls = grammar::parse_calls(&answer.text);
+        calls.map_err(|why| ModelError::Refused(format!("its answer is not a call: {why}")))
+    }
+
+    /// Commits the intent of a call. Where that fails, the call must not run.
+    async fn intend(
+        &self,
+        turn: &Turn,
+        waiting: &Waiting,
+        step: usize,
+        call: &ApprovedCall,
+    ) -> Result<(), Denial> {
+        let records: Vec<CallRecord> = turn.ran.iter().map(|ran| ran.record.clone()).collect();
+        let id = &waiting.command.id;
+        match self.store.begin_call(id, turn.plan(), step, call.idempotent(), &records).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Denial::new("cancelled", "it was cancelled")),
+            Err(error) => {
+                error!(command_id:% = id, error:% = error; "a call cannot be recorded and is not made");
+                self.health.lose("store", error.to_string());
+                Err(Denial::new("not_recorded", error.to_string()))
+            }
+        }
+    }
+
+    async fn call(&self, id: &str, approved: &ApprovedCall, deadline: Instant) -> Ran {
+        let call = approved.to_call();
+        self.feed(Notice::CallStarted { id: id.to_owned(), call: call.to_string() });
+        self.metrics.calls_total.add_one();
+        let begun = Instant::now();
+        let result = self.toolbox.run(approved.tool(), approved.args(), deadline).await;
+        let mut record = CallRecord {
+            tool: call.tool.clone(),
+            args: call.args.clone(),
+            ok: result.is_ok(),
+            result: None,
+            error: None,
+            ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+        };
+        let (wire, ran) = match result {
+            Ok(output) => {
+                record.result = Some(output.fields.clone());
+                let reply = self.toolbox.reply(approved.tool(), approved.args(), &output.fields);
+                let Output { wire, effects, .. } = output;
+                let acted = approved.acts();
+                (wire, Ran { record, acted, reply, error: None, effects })
+            }
+            Err(failure) => {
+                self.metrics.calls_failed_total.add_one();
+                let told = failure.error.to_string();
+                record.error = Some(told.clone());
+                let reply = reply::failure(&failure.error, &call, approved.acts());
+                // A call of which it is certain that nothing happened is not an action.
+                let acted = approved.acts() && failure.error.effect_unknown();
+                let error = Some(Denial::new(failure.error.code(), told));
+                (failure.wire, Ran { record, acted, reply, error, effects: Vec::new() })
+            }
+        };
+        let record = ran.record.clone();
+        self.feed(Notice::CallEnded { id: id.to_owned(), record, wire });
+        ran
+    }
+
+    /// Commits the outcome. While the store fails it is tried again and the lane stays taken: a command
+    /// whose effect happened must not be begun a second time.
+    async fn finish(&self, waiting: &Waiting, turn: &Turn) {
+        let (status, denial) = turn.ending();
+        let finished_at = command::now();
+        let outcome = Outcome {
+            id: waiting.command.id.clone(),
+            status,
+            text: reply::text(turn),
+            route: turn.plan().route,
+            model: turn.plan().model.clone(),
+            calls: turn.ran.iter().map(|ran| ran.record.clone()).collect(),
+            error: denial.cloned(),
+            ms: elapsed_ms(waiting.received_at, finished_at),
+            received_at: waiting.received_at,
+            finished_at,
+        };
+        let ending = Ending {
+            outcome,
+            effects: turn.ran.iter().flat_map(|ran| ran.effects.clone()).collect(),
+            acted: turn.ran.iter().map(|ran| ran.acted).collect(),
+            plan: (!status.is_final()).then(|| turn.plan().clone()),
+        };
+        loop {
+            match self.store.finish(ending.clone()).await {
+                Ok(_) => break self.health.regain("store"),
+                Err(error) => {
+                    self.health.lose("store", error.to_string());
+                    tokio::time::sleep(STORE_RETRY).await;
+                }
+            }
+        }
+        self.metrics.commands_finished_total.add_one();
+        info!(
+            command_id:% = waiting.command.id, status = status.as_str(),
+            route = turn.plan().route.as_str(), ms = ending.outcome.ms;
+            "command ended"
+        );
+    }
+
+    fn feed(&self, notice: Notice) {
+        self.store.feed().tell(notice);
+    }
+}
+
+fn named(record: &CallRecord) -> String {
+    Call { tool: record.tool.clone(), args: Args::clone(&record.args) }.to_string()
+}

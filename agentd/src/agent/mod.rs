@@ -1,0 +1,136 @@
+//! The agent: takes commands from the store and brings each to its one outcome.
+//!
+//! It knows neither MQTT nor HTTP. Its loop wakes on three things: a command may be waiting, a command
+//! has ended, the daemon stops. Bounds: [`CONCURRENT`] commands run at once, one of a lane, so that one
+//! person's commands keep their order and a slow model does not hold up another's known sentence.
+
+mod execute;
+pub mod prompt;
+pub mod reflex;
+pub mod reply;
+pub mod turn;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use agentd_tools::Toolbox;
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use tokio_util::sync::CancellationToken;
+
+use crate::health::Health;
+use crate::metrics::Metrics;
+use crate::model::{Message, Model, grammar};
+use crate::policy::Policy;
+use crate::store::Store;
+use crate::watchdog::{self, Heartbeat};
+use reflex::{Reflex, SentenceError};
+
+/// Commands that run at once. One may wait for the model and one for each of a few slow ports.
+const CONCURRENT: usize = 4;
+/// How long commands under way may take to end when the daemon stops.
+const STOP: Duration = Duration::from_secs(5);
+/// How soon the store is asked again after it failed.
+const STORE_RETRY: Duration = Duration::from_secs(1);
+
+/// What the agent works with.
+pub struct Parts {
+    /// Where commands come from and outcomes go.
+    pub store: Store,
+    /// What can be done.
+    pub toolbox: Toolbox,
+    /// Who turns unknown words into calls.
+    pub model: Model,
+    /// What may be done.
+    pub policy: Policy,
+    /// Whom to tell when the store fails.
+    pub health: Health,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The most tokens of one answer of the model.
+    pub max_tokens: u32,
+    /// The most calls of one answer of the model.
+    pub max_calls: usize,
+    /// The loop's sign of life.
+    pub heartbeat: Heartbeat,
+}
+
+/// The agent.
+pub struct Agent {
+    store: Store,
+    toolbox: Toolbox,
+    model: Model,
+    policy: Mutex<Policy>,
+    health: Health,
+    metrics: Arc<Metrics>,
+    reflex: Reflex,
+    preamble: Vec<Message>,
+    grammar: String,
+    max_tokens: u32,
+    /// A sentence that is understood without a model, to tell a person who is at a loss.
+    hint: Option<String>,
+    heartbeat: Heartbeat,
+}
+
+impl Agent {
+    /// Compiles sentences, prompt and grammar.
+    pub fn new(parts: Parts) -> Result<Self, Vec<SentenceError>> {
+        let specs: Vec<_> = parts.toolbox.specs().cloned().collect();
+        let hint = specs.iter().flat_map(|spec| &spec.examples).map(|e| e.say.clone()).next();
+        Ok(Self {
+            reflex: Reflex::new(&specs)?,
+            preamble: prompt::preamble(&specs),
+            grammar: grammar::calls(&specs.iter().collect::<Vec<_>>(), parts.max_calls),
+            hint,
+            store: parts.store,
+            toolbox: parts.toolbox,
+            model: parts.model,
+            policy: Mutex::new(parts.policy),
+            health: parts.health,
+            metrics: parts.metrics,
+            max_tokens: parts.max_tokens,
+            heartbeat: parts.heartbeat,
+        })
+    }
+
+    /// Works until `stop` says so; then lets what is under way end, for at most [`STOP`].
+    pub async fn run(self, stop: CancellationToken) {
+        let mut changed = self.store.inbox_changed();
+        let mut running: FuturesUnordered<BoxFuture<'_, String>> = FuturesUnordered::new();
+        let mut busy_lanes: Vec<String> = Vec::new();
+        let mut store_failed = false;
+        let mut turn = tokio::time::interval(watchdog::TURN);
+        while !stop.is_cancelled() {
+            changed.mark_unchanged();
+            while running.len() < CONCURRENT {
+                match self.store.next(busy_lanes.clone()).await {
+                    Ok(Some(waiting)) => {
+                        busy_lanes.push(waiting.lane.clone());
+                        running.push(Box::pin(self.execute(waiting)));
+                    }
+                    Ok(None) => {
+                        store_failed = false;
+                        break;
+                    }
+                    Err(error) => {
+                        self.health.lose("store", error.to_string());
+                        store_failed = true;
+                        break;
+                    }
+                }
+            }
+            tokio::select! {
+                Some(lane) = running.next() => busy_lanes.retain(|busy| *busy != lane),
+                result = changed.changed() => if result.is_err() { break },
+                () = stop.cancelled() => {}
+                _ = turn.tick() => self.heartbeat.beat(),
+                () = tokio::time::sleep(STORE_RETRY), if store_failed => {}
+            }
+        }
+        let rest = async { while running.next().await.is_some() {} };
+        // What does not end in time is dropped. A call that acts has its intent row, so that the next
+        // start ends the command as interrupted.
+        let _ = tokio::time::timeout(STOP, rest).await;
+    }
+}

@@ -1,0 +1,114 @@
+//! The prompt: what never changes first, so that its KV state is computed once and kept.
+//!
+//! Bound: at most [`MAX_EXAMPLES`] examples, two of a tool at first, so that no tool crowds out another.
+//! Whether it all fits the context is checked by the worker, which refuses and never truncates.
+
+use agentd_tools::spec::{Param, ParamKind, ToolSpec};
+
+use crate::command::Call;
+use crate::model::Message;
+
+/// The most examples that a prompt shows.
+pub const MAX_EXAMPLES: usize = 16;
+
+const RULES: &str = "You control a machine. Answer each request with the one call that does it, or \
+                     with none() if no tool fits.\nTools:\n";
+
+/// The static part: rules, tools, examples.
+pub fn preamble(tools: &[ToolSpec]) -> Vec<Message> {
+    let mut system = RULES.to_owned();
+    for tool in tools {
+        system.push_str(&declaration(tool));
+    }
+    let mut messages = vec![message("system", system.trim_end().to_owned())];
+    for (say, call) in examples(tools) {
+        messages.push(message("user", say));
+        messages.push(message("assistant", call));
+    }
+    messages
+}
+
+/// A whole prompt: the static part, then the request.
+pub fn messages(preamble: &[Message], request: &str) -> Vec<Message> {
+    let mut messages = preamble.to_vec();
+    messages.push(message("user", request.trim().to_owned()));
+    messages
+}
+
+fn message(role: &str, content: String) -> Message {
+    Message { role: role.into(), content }
+}
+
+/// One line: `- name(param: type, ...): description`.
+fn declaration(tool: &ToolSpec) -> String {
+    let params: Vec<String> =
+        tool.params.iter().map(|(name, param)| format!("{name}: {}", kind(param))).collect();
+    format!("- {}({}): {}\n", tool.name, params.join(", "), tool.description)
+}
+
+fn kind(param: &Param) -> String {
+    if let Some(choices) = &param.choices {
+        return choices.join("|");
+    }
+    let name = match param.kind {
+        ParamKind::String => "text",
+        ParamKind::Integer => "int",
+        ParamKind::Number => "number",
+        ParamKind::Boolean => "true|false",
+    };
+    match (param.min, param.max) {
+        (Some(min), Some(max)) => format!("{name} {min}..{max}"),
+        _ => name.to_owned(),
+    }
+}
+
+/// Examples by turns: the first of each tool, then the second of each, and so on; one refusal last.
+fn examples(tools: &[ToolSpec]) -> Vec<(String, String)> {
+    let longest = tools.iter().map(|tool| tool.examples.len()).max().unwrap_or(0);
+    let mut shown = Vec::new();
+    for turn in 0..longest {
+        for tool in tools {
+            if let Some(example) = tool.examples.get(turn) {
+                let call = Call { tool: tool.name.clone(), args: example.call.clone() };
+                shown.push((example.say.clone(), call.to_string()));
+            }
+        }
+    }
+    shown.truncate(MAX_EXAMPLES - 1);
+    shown.push(("tell me a joke".into(), "none()".into()));
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn tool(name: &str, examples: usize) -> ToolSpec {
+        let examples: Vec<_> = (0..examples)
+            .map(|n| json!({"say": format!("{name} {n}"), "call": {"n": n}}))
+            .collect();
+        serde_json::from_value(json!({
+            "name": name, "description": "does it", "kind": "note", "examples": examples,
+            "params": {"n": {"type": "integer", "min": 0, "max": 9}, "to": {"enum": ["a", "b"]}},
+        }))
+        .expect("a tool")
+    }
+
+    #[test]
+    fn the_static_part_is_a_prefix_of_every_prompt() {
+        let preamble = preamble(&[tool("one", 1)]);
+        let prompt = messages(&preamble, " go \n");
+        assert_eq!(prompt[..preamble.len()], preamble[..]);
+        assert_eq!(prompt.last().map(|m| m.content.as_str()), Some("go"));
+        assert!(preamble[0].content.ends_with("- one(n: int 0..9, to: a|b): does it"));
+    }
+
+    #[test]
+    fn the_examples_take_turns_and_are_bounded() {
+        let shown = examples(&[tool("one", 20), tool("two", 1)]);
+        assert_eq!(shown.len(), MAX_EXAMPLES);
+        assert_eq!(shown[1], ("two 0".into(), "two(n=0)".into()));
+        assert_eq!(shown.last().map(|(_, call)| call.as_str()), Some("none()"));
+    }
+}

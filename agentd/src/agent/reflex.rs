@@ -1,0 +1,356 @@
+//! Sentences that are known without a model.
+//!
+//! `(turn|switch) [the] {device} {state}` becomes one regular expression, matched against the whole of
+//! what was said: `(a|b)` is a choice, `[a]` may be left out, `{name}` stands for a parameter's value.
+//! An example of a tool is a sentence too. Where sentences mean different calls, the one with more
+//! fixed letters wins; where none has more, nobody knows what was meant and the model is asked.
+//!
+//! Bounds: a sentence has at most [`MAX_SENTENCE_CHARS`]; what is said is matched in time linear in its
+//! length, because the `regex` crate does not backtrack.
+
+use std::fmt::Write as _;
+
+use agentd_tools::spec::{Param, ParamKind, ToolSpec};
+use regex::Regex;
+use serde_json::{Map, Value};
+
+use crate::command::Call;
+
+/// The longest sentence, in characters.
+pub const MAX_SENTENCE_CHARS: usize = 500;
+
+/// All known sentences.
+#[derive(Debug, Default)]
+pub struct Reflex {
+    sentences: Vec<Sentence>,
+    examples: Vec<(String, Call)>,
+}
+
+#[derive(Debug)]
+struct Sentence {
+    tool: String,
+    regex: Regex,
+    /// How many fixed letters it has: the more, the more certain a match is.
+    letters: usize,
+    slots: Vec<(String, Param)>,
+}
+
+/// Why a sentence cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("tool `{tool}`: the sentence `{sentence}` {problem}")]
+pub struct SentenceError {
+    /// The tool's name.
+    pub tool: String,
+    /// The sentence as written.
+    pub sentence: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl Reflex {
+    /// Compiles the sentences and examples of all tools.
+    pub fn new(tools: &[ToolSpec]) -> Result<Self, Vec<SentenceError>> {
+        let (mut reflex, mut errors) = (Self::default(), Vec::new());
+        for tool in tools {
+            for text in &tool.sentences {
+                match compile(tool, text) {
+                    Ok(sentence) => reflex.sentences.push(sentence),
+                    Err(problem) => errors.push(SentenceError {
+                        tool: tool.name.clone(),
+                        sentence: text.clone(),
+                        problem,
+                    }),
+                }
+            }
+            for example in &tool.examples {
+                let call = Call { tool: tool.name.clone(), args: example.call.clone() };
+                reflex.examples.push((normalise(&example.say), call));
+            }
+        }
+        if errors.is_empty() { Ok(reflex) } else { Err(errors) }
+    }
+
+    /// The call that the words mean, if it is known for certain. Its arguments are not yet checked.
+    pub fn find(&self, text: &str) -> Option<Call> {
+        let said = normalise(text);
+        if let Some((_, call)) = self.examples.iter().find(|(example, _)| *example == said) {
+            return Some(call.clone());
+        }
+        let said = format!(" {said}");
+        let mut best: Option<(usize, Call)> = None;
+        let mut tied = false;
+        for sentence in &self.sentences {
+            let Some(call) = sentence.read(&said) else { continue };
+            match &best {
+                Some((letters, known)) if *letters == sentence.letters => {
+                    tied |= *known != call;
+                }
+                Some((letters, _)) if *letters > sentence.letters => {}
+                _ => {
+                    best = Some((sentence.letters, call));
+                    tied = false;
+                }
+            }
+        }
+        best.filter(|_| !tied).map(|(_, call)| call)
+    }
+}
+
+impl Sentence {
+    fn read(&self, said: &str) -> Option<Call> {
+        let captures = self.regex.captures(said)?;
+        let mut args = Map::new();
+        for (index, (name, param)) in self.slots.iter().enumerate() {
+            let group = captures.name(&format!("s{index}"));
+            // A slot inside an optional part may be missing; its default is filled in later.
+            if let Some(heard) = group {
+                args.insert(name.clone(), value(param, heard.as_str()));
+            }
+        }
+        Some(Call { tool: self.tool.clone(), args })
+    }
+}
+
+/// The value that was heard, in the parameter's type where it is one.
+fn value(param: &Param, heard: &str) -> Value {
+    match param.kind {
+        ParamKind::Boolean => match heard {
+            "true" | "yes" | "on" => Value::Bool(true),
+            _ => Value::Bool(false),
+        },
+        ParamKind::Integer | ParamKind::Number => {
+            serde_json::from_str(heard).unwrap_or_else(|_| Value::String(heard.to_owned()))
+        }
+        ParamKind::String => {
+            let choices = param.choices.iter().flatten();
+            let declared = choices.into_iter().find(|choice| spoken(choice) == heard);
+            Value::String(declared.cloned().unwrap_or_else(|| heard.to_owned()))
+        }
+    }
+}
+
+/// Lower case, single spaces, no punctuation at the end.
+fn normalise(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ").to_lowercase().trim_end_matches(['.', '!', '?', ',', ';']).trim_end().to_owned()
+}
+
+/// A declared word as people say it.
+fn spoken(choice: &str) -> String {
+    choice.replace(['_', '-'], " ").to_lowercase()
+}
+
+fn compile(tool: &ToolSpec, text: &str) -> Result<Sentence, String> {
+    if text.chars().count() > MAX_SENTENCE_CHARS {
+        return Err(format!("has more than {MAX_SENTENCE_CHARS} characters"));
+    }
+    let mut compiler = Compiler {
+        chars: text.chars().collect(),
+        at: 0,
+        tool,
+        letters: 0,
+        slots: Vec::new(),
+        space: true,
+    };
+    let pattern = compiler.sequence(None)?;
+    for (name, param) in &tool.params {
+        if param.default.is_none() && !compiler.slots.iter().any(|(slot, _)| slot == name) {
+            return Err(format!("does not say `{{{name}}}`, which has no default"));
+        }
+    }
+    let regex = Regex::new(&format!("^{pattern}$")).map_err(|e| format!("is too complex: {e}"))?;
+    Ok(Sentence {
+        tool: tool.name.clone(),
+        regex,
+        letters: compiler.letters,
+        slots: compiler.slots,
+    })
+}
+
+struct Compiler<'a> {
+    chars: Vec<char>,
+    at: usize,
+    tool: &'a ToolSpec,
+    letters: usize,
+    slots: Vec<(String, Param)>,
+    /// Whether a space stands before the next word. Every word is matched with the space before it, so
+    /// that leaving one out leaves no second space behind.
+    space: bool,
+}
+
+impl Compiler<'_> {
+    /// Compiles up to `end`, which is not consumed; `|` separates choices inside brackets.
+    fn sequence(&mut self, end: Option<char>) -> Result<String, String> {
+        let mut out = String::new();
+        while let Some(&c) = self.chars.get(self.at) {
+            match c {
+                _ if Some(c) == end => return Ok(out),
+                '|' if end.is_some() => {
+                    out.push('|');
+                    self.at += 1;
+                    self.space = true;
+                }
+                '(' => out.push_str(&self.group(')', "")?),
+                '[' => out.push_str(&self.group(']', "?")?),
+                '{' => self.slot(&mut out)?,
+                ')' | ']' | '}' | '|' => return Err(format!("has a `{c}` without its partner")),
+                c if c.is_whitespace() => {
+                    self.at += 1;
+                    self.space = true;
+                }
+                c => {
+                    if std::mem::take(&mut self.space) {
+                        out.push(' ');
+                    }
+                    self.letters += 1;
+                    out.push_str(&regex::escape(&c.to_lowercase().to_string()));
+                    self.at += 1;
+                }
+            }
+        }
+        match end {
+            Some(end) => Err(format!("lacks a `{end}`")),
+            None => Ok(out),
+        }
+    }
+
+    fn group(&mut self, end: char, suffix: &str) -> Result<String, String> {
+        self.at += 1;
+        self.space = true;
+        let letters = self.letters;
+        let inner = self.sequence(Some(end))?;
+        if suffix == "?" {
+            // What may be left out does not make a match more certain.
+            self.letters = letters;
+        }
+        self.at += 1;
+        self.space = false;
+        Ok(format!("(?:{inner}){suffix}"))
+    }
+
+    fn slot(&mut self, out: &mut String) -> Result<(), String> {
+        let rest = &self.chars[self.at + 1..];
+        let length = rest.iter().position(|c| *c == '}').ok_or("lacks a `}`")?;
+        let name: String = rest[..length].iter().collect();
+        let Some(param) = self.tool.params.get(&name) else {
+            return Err(format!("names `{{{name}}}`, which is not a parameter"));
+        };
+        self.at += length + 2;
+        if std::mem::take(&mut self.space) {
+            out.push(' ');
+        }
+        let values = match (param.kind, &param.choices) {
+            (_, Some(choices)) => {
+                let mut words: Vec<String> =
+                    choices.iter().map(|choice| regex::escape(&spoken(choice))).collect();
+                // The longest first, or "fan" would win over "fan two".
+                words.sort_by_key(|word| std::cmp::Reverse(word.len()));
+                words.join("|")
+            }
+            (ParamKind::Integer, None) => "-?[0-9]+".to_owned(),
+            (ParamKind::Number, None) => r"-?[0-9]+(?:\.[0-9]+)?".to_owned(),
+            (ParamKind::Boolean, None) => "true|false|on|off|yes|no".to_owned(),
+            (ParamKind::String, None) => ".+".to_owned(),
+        };
+        // Writing to a String does not fail.
+        let _ = write!(out, "(?P<s{}>{values})", self.slots.len());
+        self.slots.push((name, param.clone()));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn tool(sentences: &[&str]) -> ToolSpec {
+        serde_json::from_value(json!({
+            "name": "set_output", "description": "d", "kind": "serial",
+            "params": {
+                "device": {"enum": ["pump", "fan", "fan_two"]},
+                "state": {"enum": ["on", "off"]},
+                "minutes": {"type": "integer", "default": 5},
+            },
+            "sentences": sentences,
+            "examples": [{"say": "Let some fresh air in", "call": {"device": "fan", "state": "on"}}],
+        }))
+        .expect("a tool")
+    }
+
+    #[track_caller]
+    fn reflex(sentences: &[&str]) -> Reflex {
+        Reflex::new(&[tool(sentences)]).expect("good sentences")
+    }
+
+    #[track_caller]
+    fn means(reflex: &Reflex, text: &str, call: &str) {
+        assert_eq!(reflex.find(text).map(|c| c.to_string()).as_deref(), Some(call), "{text}");
+    }
+
+    #[test]
+    fn choices_optional_words_and_slots_are_understood() {
+        let reflex = reflex(&[
+            "(turn|switch) [the] {device} {state} [for {minutes} minutes]",
+            "(turn|switch) {state} [the] {device}",
+        ]);
+        means(&reflex, "Turn on the PUMP!", "set_output(state=on, device=pump)");
+        means(&reflex, "switch  fan two off", "set_output(device=fan_two, state=off)");
+        means(
+            &reflex,
+            "turn the fan on for 10 minutes.",
+            "set_output(device=fan, state=on, minutes=10)",
+        );
+        assert_eq!(reflex.find("turn on the toaster"), None);
+        assert_eq!(reflex.find("please turn on the pump"), None, "the whole sentence must match");
+        assert_eq!(reflex.find("turnon the pump"), None);
+    }
+
+    #[test]
+    fn an_example_is_a_sentence_too() {
+        means(&reflex(&[]), "let some fresh air in.", "set_output(device=fan, state=on)");
+    }
+
+    #[test]
+    fn the_sentence_with_more_fixed_letters_wins_and_a_tie_is_nobody() {
+        let note: ToolSpec = serde_json::from_value(json!({
+            "name": "note", "description": "d", "kind": "note",
+            "params": {"text": {}}, "sentences": ["note {text}", "turn {text}"],
+        }))
+        .expect("a tool");
+        let reflex =
+            Reflex::new(&[tool(&["turn {state} the {device}"]), note.clone()]).expect("good");
+        means(&reflex, "turn on the pump", "set_output(state=on, device=pump)");
+        means(&reflex, "note the pump", r#"note(text="the pump")"#);
+        let mut other = note.clone();
+        other.name = "other".into();
+        let tied = Reflex::new(&[note, other]).expect("good");
+        assert_eq!(tied.find("note the pump"), None);
+    }
+
+    #[test]
+    fn a_sentence_that_cannot_work_is_refused_with_its_reason() {
+        for (sentence, problem) in [
+            ("turn {devise} on", "names `{devise}`"),
+            ("turn {device}", "does not say `{state}`"),
+            ("(turn {device} {state}", "lacks a `)`"),
+            ("turn {device} {state}]", "without its partner"),
+            ("turn {device", "lacks a `}`"),
+        ] {
+            let errors = Reflex::new(&[tool(&[sentence])]).expect_err(sentence);
+            assert!(errors[0].problem.contains(problem), "{}", errors[0]);
+        }
+        let long = format!("{} {{device}} {{state}}", "a".repeat(MAX_SENTENCE_CHARS - 17));
+        assert!(Reflex::new(&[tool(&[&long])]).is_ok(), "{}", long.len());
+        assert!(Reflex::new(&[tool(&[&format!("a{long}")])]).is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_sentence_and_no_words_bring_it_down(sentence in ".{0,60}", words in ".{0,60}") {
+            if let Ok(reflex) = Reflex::new(&[tool(&[&sentence])]) {
+                let _ = reflex.find(&words);
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What the person is told. It is made of what ran and of nothing that a model wrote: where nothing ran,
+//! it says that nothing was done.
+
+use agentd_tools::ToolError;
+
+use super::turn::Turn;
+use crate::command::{Call, Status, sentence};
+
+/// The reply to a command that ended, or that pauses.
+pub fn text(turn: &Turn) -> String {
+    let (status, denial) = turn.ending();
+    let mut parts: Vec<String> = turn.ran.iter().map(|ran| ran.reply.clone()).collect();
+    if status == Status::WaitingApproval {
+        let calls: Vec<String> = turn.plan().calls.iter().map(Call::to_string).collect();
+        return format!(
+            "{} waits for a person to approve it. Nothing was done yet.",
+            calls.join(", ")
+        );
+    }
+    // A call that failed has said so in its own part.
+    let told = turn.ran.last().is_some_and(|ran| !ran.record.ok);
+    if let Some(denial) = denial.filter(|_| !told) {
+        parts.push(sentence(&denial.message));
+    }
+    let left = turn.plan().calls.len().saturating_sub(turn.ran.len());
+    if turn.ran.is_empty() {
+        parts.push("Nothing was done.".into());
+    } else if left > 0 && status != Status::Done {
+        parts
+            .push(format!("The other {left} of {} calls were not tried.", turn.plan().calls.len()));
+    }
+    parts.join(" ")
+}
+
+/// What the person is told of a call that failed.
+pub fn failure(error: &ToolError, call: &Call, acts: bool) -> String {
+    let after = match (acts, error.effect_unknown()) {
+        (true, true) => format!(" It is not known whether {call} took effect."),
+        (true, false) => " Nothing was done.".to_owned(),
+        (false, _) => " So there is no answer.".to_owned(),
+    };
+    format!("{}{after}", sentence(&error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::turn::{Event, Turn};
+    use crate::model::ModelError;
+
+    #[test]
+    fn where_no_tool_ran_the_reply_says_that_nothing_was_done() {
+        let mut turn = Turn::ask(None, 4);
+        turn.on(Event::Proposed(Vec::new()));
+        assert_eq!(text(&turn), "No tool here does that. Nothing was done.");
+        let mut turn = Turn::ask(None, 4);
+        turn.on(Event::NoProposal(ModelError::TooLate));
+        assert_eq!(text(&turn), "The model did not finish in time. Nothing was done.");
+    }
+
+    #[test]
+    fn an_unknown_effect_is_told_as_unknown() {
+        let call = Call { tool: "pump".into(), args: serde_json::Map::new() };
+        let silent = ToolError::NoAnswer { what: "board".into(), ms: 2000 };
+        assert_eq!(
+            failure(&silent, &call, true),
+            "Board did not answer within 2000 ms. It is not known whether pump() took effect."
+        );
+        let gone = ToolError::Unavailable { what: "board".into(), why: "unplugged".into() };
+        assert!(failure(&gone, &call, true).ends_with("Nothing was done."));
+        assert!(failure(&silent, &call, false).ends_with("So there is no answer."));
+    }
+}

@@ -1,0 +1,176 @@
+//! `agentd check`: what `run` would find, found before it, with how to mend it. Nothing is changed.
+
+use std::process::ExitCode;
+
+use agentd_tools::Toolbox;
+use serde::Serialize;
+
+use crate::cli::models::summary;
+use crate::cli::{BAD_CONFIG, ConfigArgs, chain};
+use crate::config::Config;
+use crate::http::config::HttpConfig;
+use crate::link;
+use crate::model::config::{ModelConfig, Source};
+use crate::model::gguf::Header;
+use crate::store::{self, StoreConfig};
+
+/// What to check.
+#[derive(Debug, Clone, clap::Args)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Print the findings as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// All is well.
+    Ok,
+    /// The daemon runs, without this.
+    Warning,
+    /// The daemon does not start.
+    Error,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// `config`, `store`, `port:board`, ...
+    pub what: String,
+    /// How bad.
+    pub level: Level,
+    /// What was found, and how to mend it.
+    pub message: String,
+}
+
+/// Checks, prints, and gives the exit code: 0 only if the daemon could run.
+pub async fn run(args: &CheckArgs) -> ExitCode {
+    let findings = match Config::load(&args.config.config) {
+        Ok(config) => check(&config, &args.config.config.display().to_string()).await,
+        Err(error) => {
+            let lines = chain(&error);
+            lines.lines().map(|line| finding("config", Level::Error, line)).collect()
+        }
+    };
+    if args.json {
+        println!("{}", serde_json::json!(findings));
+    } else {
+        for finding in &findings {
+            let mark = match finding.level {
+                Level::Ok => "ok     ",
+                Level::Warning => "warning",
+                Level::Error => "ERROR  ",
+            };
+            println!("{mark}  {:<12} {}", finding.what, finding.message);
+        }
+    }
+    let could_run = findings.iter().all(|finding| finding.level != Level::Error);
+    if could_run { ExitCode::SUCCESS } else { ExitCode::from(BAD_CONFIG) }
+}
+
+fn finding(what: &str, level: Level, message: impl Into<String>) -> Finding {
+    Finding { what: what.to_owned(), level, message: message.into() }
+}
+
+/// All findings about a config that could be read.
+pub async fn check(config: &Config, path: &str) -> Vec<Finding> {
+    let summary = format!(
+        "{path}: device {}, {} tools, {} ports, {} polls",
+        config.device_id(),
+        config.tool.len(),
+        config.serial.len(),
+        config.poll.len()
+    );
+    let mut findings = vec![finding("config", Level::Ok, summary), check_store(&config.store)];
+    findings.extend(check_tools(config));
+    for port in &config.serial {
+        let what = format!("port:{}", port.name);
+        findings.push(match agentd_tools::device::probe(port) {
+            Ok(()) => finding(&what, Level::Ok, format!("{} answers to being opened", port.path)),
+            Err(error) => finding(&what, Level::Warning, error.to_string()),
+        });
+    }
+    findings.push(check_model(&config.model));
+    findings.push(match &config.mqtt {
+        None => finding("mqtt", Level::Ok, "no [mqtt] section: the device works without a network"),
+        Some(mqtt) => match link::probe(mqtt).await {
+            Ok(text) => finding("mqtt", Level::Ok, text),
+            Err(error) if error.is_config() => finding("mqtt", Level::Error, chain(&error)),
+            Err(error) => finding(
+                "mqtt",
+                Level::Warning,
+                format!("{}; until it is there, messages wait in the outbox", chain(&error)),
+            ),
+        },
+    });
+    findings.push(check_http(&config.http));
+    findings
+}
+
+fn check_store(config: &StoreConfig) -> Finding {
+    match store::open::probe(&config.path) {
+        Ok(None) => finding("store", Level::Ok, config.path.display().to_string()),
+        Ok(Some(why)) => finding(
+            "store",
+            Level::Warning,
+            format!("{}: {why}; `run` moves it aside and begins a new one", config.path.display()),
+        ),
+        Err(error) => finding("store", Level::Error, chain(&error)),
+    }
+}
+
+/// The statements are prepared against an empty database of this version, so that the real one is not
+/// touched and need not exist.
+fn check_tools(config: &Config) -> Vec<Finding> {
+    let opened = tempfile::tempdir()
+        .map_err(|e| format!("no folder for a trial database: {e}"))
+        .and_then(|folder| {
+            let path = folder.path().join("trial.db");
+            store::open::create(&path).map_err(|e| chain(&e))?;
+            Toolbox::open(config.tool.clone(), config.serial.clone(), &path).map_err(|e| chain(&e))
+        });
+    match opened {
+        Ok(_) => {
+            vec![finding("tools", Level::Ok, format!("{} are well-formed", config.tool.len()))]
+        }
+        Err(error) => vec![finding("tools", Level::Error, error)],
+    }
+}
+
+fn check_model(config: &ModelConfig) -> Finding {
+    let source = match config.source() {
+        Ok(source) => source,
+        Err(error) => return finding("model", Level::Warning, chain(&error)),
+    };
+    let Some(source) = source else {
+        return finding(
+            "model",
+            Level::Warning,
+            "none is installed, so only known sentences work: `agentd model pull` gets one",
+        );
+    };
+    match source {
+        Source::Script(path) => {
+            finding("model", Level::Ok, format!("the script {}", path.display()))
+        }
+        Source::File { name, path } => match Header::read(&path) {
+            Ok(header) => finding("model", Level::Ok, format!("{name}: {}", summary(&header))),
+            Err(error) => finding("model", Level::Warning, chain(&error)),
+        },
+    }
+}
+
+fn check_http(config: &HttpConfig) -> Finding {
+    match config.check() {
+        Ok(_) => {
+            let listen = config.listen.map_or("off".to_owned(), |address| address.to_string());
+            let socket = config.socket.as_ref().map_or("off".into(), |path| path.to_string_lossy());
+            finding("http", Level::Ok, format!("TCP {listen}, socket {socket}"))
+        }
+        Err(error) => finding("http", Level::Error, chain(&error)),
+    }
+}

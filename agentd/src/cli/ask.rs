@@ -1,0 +1,116 @@
+//! `agentd ask`: gives the running daemon a command over its socket.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use super::{BAD_DATA, NO_INPUT, UNAVAILABLE, USAGE, config_error, fail};
+use crate::client::{Client, Target};
+use crate::command::{Call, Command, Outcome, Status};
+use crate::config::Config;
+use crate::http::config::HttpConfig;
+
+#[derive(Debug, Clone, clap::Args)]
+#[command(
+    after_help = "Exit code: 0 done, 65 turned away, 69 tried and failed, or no daemon.\n\nExamples:\n  \
+                        agentd ask \"turn on the pump\"\n  agentd ask --json how warm is it\n  agentd ask --health"
+)]
+pub(super) struct AskArgs {
+    /// What to ask, in words, or a command object as JSON
+    #[arg(value_name = "TEXT", required_unless_present = "health")]
+    text: Vec<String>,
+    /// The daemon's socket; default: the config's, or /run/agentd/agentd.sock
+    #[arg(long, env = "AGENTD_SOCKET", value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// A config file to take the socket's path from
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Who asks
+    #[arg(long)]
+    user: Option<String>,
+    /// Print the outcome as JSON
+    #[arg(long)]
+    json: bool,
+    /// Show the daemon's health instead
+    #[arg(long)]
+    health: bool,
+}
+
+pub(super) async fn run(args: &AskArgs) -> ExitCode {
+    let socket = match (&args.socket, &args.config) {
+        (Some(socket), _) => Some(socket.clone()),
+        (None, Some(path)) => match Config::load(path) {
+            Ok(config) => config.http.socket,
+            Err(error) => return config_error(&error),
+        },
+        (None, None) => HttpConfig::default().socket,
+    };
+    let Some(socket) = socket else {
+        return fail(NO_INPUT, "the config has no `http.socket`: give one with --socket");
+    };
+    let client = Client::new(Target::Socket(socket));
+    if args.health {
+        return match client.health().await {
+            Ok(health) => show_health(&health, args.json),
+            Err(error) => fail(UNAVAILABLE, &super::chain(&error)),
+        };
+    }
+    let mut command = match Command::parse(args.text.join(" ").as_bytes()) {
+        Ok(command) => command,
+        Err(refused) => return fail(USAGE, &refused.denial.message),
+    };
+    command.user = args.user.clone().or(command.user);
+    match client.command(&command).await {
+        Ok(outcome) => show(&outcome, args.json),
+        Err(error) => fail(UNAVAILABLE, &super::chain(&error)),
+    }
+}
+
+fn show(outcome: &Outcome, json: bool) -> ExitCode {
+    if json {
+        println!("{}", serde_json::json!(outcome));
+    } else {
+        println!("{}", outcome.text);
+        // Someone at a terminal wants to see why; a program that reads the reply does not.
+        if std::io::stdout().is_terminal() {
+            for record in &outcome.calls {
+                let call = Call { tool: record.tool.clone(), args: record.args.clone() };
+                println!("  {call}  {} ms", record.ms);
+            }
+            println!(
+                "  {}, {}, {} ms",
+                outcome.status.as_str(),
+                outcome.route.as_str(),
+                outcome.ms
+            );
+        }
+    }
+    match outcome.status {
+        Status::Done | Status::WaitingApproval | Status::Deferred => ExitCode::SUCCESS,
+        Status::Denied | Status::Expired | Status::Cancelled => ExitCode::from(BAD_DATA),
+        Status::Failed | Status::Interrupted => ExitCode::from(UNAVAILABLE),
+    }
+}
+
+fn show_health(health: &Value, json: bool) -> ExitCode {
+    if json {
+        println!("{health}");
+        return ExitCode::SUCCESS;
+    }
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    println!(
+        "{} {}: {}",
+        text(&health["device"]),
+        text(&health["version"]),
+        text(&health["status"])
+    );
+    println!("  model   {} {}", text(&health["model"]["name"]), text(&health["model"]["state"]));
+    println!("  outbox  {} waiting", health["outbox"]["pending"]);
+    for entry in health["degraded"].as_array().into_iter().flatten() {
+        let (component, since) = (text(&entry["component"]), text(&entry["since"]));
+        println!("  lost    {component} since {since}: {}", text(&entry["cause"]));
+    }
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,215 @@
+//! `agentd model`: the catalogue, and what of it is installed.
+
+use std::cell::RefCell;
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{BAD_DATA, NO_INPUT, UNAVAILABLE, chain, fail};
+use crate::model::catalog::{Catalog, Entry};
+use crate::model::config::default_dir;
+use crate::model::gguf::Header;
+use crate::model::pull::{self, Phase, Progress, Pulled};
+
+#[derive(Debug, Clone, clap::Subcommand)]
+pub(super) enum ModelCommand {
+    /// Install a model of the catalogue: resumes, verifies, and installs whole or not at all
+    #[command(after_help = "Examples:\n  agentd model pull\n  \
+                            agentd model pull smollm2-135m-instruct --dir ./models")]
+    Pull(Which),
+    /// List the catalogue and what is installed
+    List {
+        #[command(flatten)]
+        place: Place,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check an installed model against its hash, or any GGUF file for being whole
+    #[command(
+        after_help = "Examples:\n  agentd model verify\n  agentd model verify ./my-model.gguf"
+    )]
+    Verify(Which),
+    /// Remove an installed model
+    #[command(after_help = "Example:\n  agentd model rm smollm2-135m-instruct")]
+    Rm(Which),
+}
+
+/// Which model.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Which {
+    /// The model's name (`agentd model list`); default: the catalogue's default
+    name: Option<String>,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Where models are.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Place {
+    /// The folder of the models
+    #[arg(long, value_name = "DIR", env = "AGENTD__MODEL__DIR")]
+    dir: Option<PathBuf>,
+}
+
+impl Place {
+    fn dir(&self) -> PathBuf {
+        self.dir.clone().unwrap_or_else(default_dir)
+    }
+}
+
+pub(super) fn run(command: &ModelCommand) -> ExitCode {
+    match command {
+        ModelCommand::Pull(which) => with_entry(which, pull),
+        ModelCommand::List { place, json } => list(&place.dir(), *json),
+        ModelCommand::Verify(which) => {
+            let file = which.name.as_ref().map(PathBuf::from).filter(|path| path.is_file());
+            file.map_or_else(|| with_entry(which, verify), |path| verify_file(&path))
+        }
+        ModelCommand::Rm(which) => with_entry(which, |entry, dir| match pull::rm(entry, dir) {
+            Ok(()) => say(&format!("{} is removed.", entry.name)),
+            Err(error) => fail(NO_INPUT, &chain(&error)),
+        }),
+    }
+}
+
+fn with_entry(which: &Which, act: impl FnOnce(&Entry, &Path) -> ExitCode) -> ExitCode {
+    let dir = which.place.dir();
+    let catalog = match Catalog::load(&dir) {
+        Ok(catalog) => catalog,
+        Err(error) => return fail(BAD_DATA, &chain(&error)),
+    };
+    match which.name.as_deref().map(|name| catalog.entry(name)).transpose() {
+        Ok(entry) => act(entry.unwrap_or(catalog.default_entry()), &dir),
+        Err(error) => fail(NO_INPUT, &chain(&error)),
+    }
+}
+
+fn say(text: &str) -> ExitCode {
+    println!("{text}");
+    ExitCode::SUCCESS
+}
+
+fn pull(entry: &Entry, dir: &Path) -> ExitCode {
+    let bar = Bar::default();
+    let pulled = pull::pull(entry, dir, &bar);
+    bar.clear();
+    match pulled {
+        Ok(Pulled::Installed(path)) => {
+            say(&format!("{} is installed: {}", entry.name, path.display()))
+        }
+        Ok(Pulled::AlreadyThere(path)) => {
+            say(&format!("{} is installed already: {}", entry.name, path.display()))
+        }
+        Err(error) => fail(UNAVAILABLE, &chain(&error)),
+    }
+}
+
+fn list(dir: &Path, json: bool) -> ExitCode {
+    let catalog = match Catalog::load(dir) {
+        Ok(catalog) => catalog,
+        Err(error) => return fail(BAD_DATA, &chain(&error)),
+    };
+    let rows = pull::list(&catalog, dir);
+    if json {
+        return say(&serde_json::json!(rows).to_string());
+    }
+    for row in rows {
+        let (entry, mib) = (&row.entry, row.entry.bytes / (1024 * 1024));
+        let state = if row.path.is_some() { "installed" } else { "-" };
+        println!(
+            "{:<28} {mib:>5} MiB  {:<6} {state:<10} {}",
+            entry.name, entry.quantisation, entry.licence
+        );
+    }
+    say(&format!("Models are in {}", dir.display()))
+}
+
+fn verify(entry: &Entry, dir: &Path) -> ExitCode {
+    let bar = Bar::default();
+    let verified = pull::verify(entry, dir, &bar);
+    bar.clear();
+    match verified {
+        Ok(Ok(path)) => say(&format!("{} is whole: {}", entry.name, path.display())),
+        Ok(Err(what)) => fail(
+            BAD_DATA,
+            &format!(
+                "{} is not the catalogue's file: {what}; remove it and pull it again",
+                entry.name
+            ),
+        ),
+        Err(error) => fail(NO_INPUT, &chain(&error)),
+    }
+}
+
+fn verify_file(path: &Path) -> ExitCode {
+    match Header::read(path) {
+        Ok(header) => say(&format!("{}: {}", path.display(), summary(&header))),
+        Err(error) => fail(BAD_DATA, &format!("{}: {}", path.display(), chain(&error))),
+    }
+}
+
+/// What a header tells, in one line.
+pub fn summary(header: &Header) -> String {
+    let unknown = || "unknown".to_owned();
+    format!(
+        "{}, architecture {}, {}, context {} tokens, {} MiB",
+        header.name.clone().unwrap_or_else(unknown),
+        header.architecture.clone().unwrap_or_else(unknown),
+        header.quantisation.clone().unwrap_or_else(unknown),
+        header.context_length.map_or_else(unknown, |n| n.to_string()),
+        header.needs_bytes / (1024 * 1024),
+    )
+}
+
+/// A progress bar on a terminal; elsewhere one line for each phase.
+#[derive(Default)]
+struct Bar(RefCell<Option<ProgressBar>>);
+
+impl Bar {
+    fn clear(&self) {
+        if let Some(bar) = self.0.borrow_mut().take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Progress for Bar {
+    fn begin(&self, phase: Phase, total: Option<u64>) {
+        let what = match phase {
+            Phase::Download => "downloading",
+            Phase::Unpack => "unpacking",
+            Phase::Verify => "verifying",
+        };
+        self.clear();
+        if !std::io::stderr().is_terminal() {
+            eprintln!("{what} ...");
+            return;
+        }
+        let bar = match total {
+            Some(total) => ProgressBar::new(total),
+            None => ProgressBar::new_spinner(),
+        };
+        let style = match total {
+            Some(_) => "{msg:>11} {bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
+            None => "{msg:>11} {spinner} {elapsed}",
+        };
+        if let Ok(style) = ProgressStyle::with_template(style) {
+            bar.set_style(style);
+        }
+        bar.set_message(what);
+        if total.is_none() {
+            // Where nobody tells how far it is, the spinner shows that it lives.
+            bar.enable_steady_tick(std::time::Duration::from_millis(120));
+        }
+        self.0.replace(Some(bar));
+    }
+
+    fn at(&self, done: u64) {
+        if let Some(bar) = &*self.0.borrow() {
+            bar.set_position(done);
+        }
+    }
+}

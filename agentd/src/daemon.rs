@@ -1,0 +1,357 @@
+//! The daemon: what is started, in which order, and how it ends. The only module that spawns tasks.
+//!
+//! ```text
+//!  start:  store ─> tools, ports ─> model ─> agent ─> polls ─> HTTP, Wyoming ─> link ─> READY
+//!  stop:   front-ends and polls ─> agent ─> model and ports ─> link (drains) ─> store
+//! ```
+//!
+//! Each stage of the stop is bounded by [`STAGE`]. Nothing that is cut off is lost: commands wait in the
+//! inbox, intents in `calls`, and messages in the outbox.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use agentd_tools::Toolbox;
+use agentd_tools::port::PortState;
+use anyhow::{Context as _, Result};
+use log::{error, info, warn};
+use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::agent::{self, Agent};
+use crate::command;
+use crate::config::Config;
+use crate::feed::Feed;
+use crate::front::Front;
+use crate::health::Health;
+use crate::http::{AppState, Http};
+use crate::link::broker::EmbeddedBroker;
+use crate::link::config::MqttConfig;
+use crate::link::{self, Link};
+use crate::metrics::Metrics;
+use crate::model::supervisor::Supervisor;
+use crate::model::{self, Model};
+use crate::policy::Policy;
+use crate::poll::Poll;
+use crate::store::{Opened, Store};
+use crate::watchdog::{self, Heartbeat};
+use crate::wyoming::Wyoming;
+
+/// How long one stage of the stop may take.
+const STAGE: Duration = Duration::from_secs(6);
+/// How often what is past its bound is removed.
+const HOUSEKEEPING: Duration = Duration::from_secs(3600);
+
+/// Tasks that are stopped together.
+#[derive(Default)]
+struct Stage {
+    tasks: JoinSet<&'static str>,
+    stop: CancellationToken,
+}
+
+impl Stage {
+    #[expect(clippy::disallowed_methods, reason = "the daemon is the one place that spawns")]
+    fn start(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(async move {
+            task.await;
+            name
+        });
+    }
+
+    /// The name of a task that ended although nobody asked it to.
+    async fn ended(&mut self) -> String {
+        match self.tasks.join_next().await {
+            Some(Ok(name)) => name.to_owned(),
+            Some(Err(error)) => error.to_string(),
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn end(mut self, name: &str) {
+        self.stop.cancel();
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(STAGE, all).await.is_err() {
+            warn!(stage = name; "did not stop in time and is cut off");
+        }
+    }
+}
+
+/// Runs until SIGTERM or SIGINT, or until a task ends that must not.
+pub async fn run(config: Config) -> Result<()> {
+    let (feed, metrics) = (Feed::default(), Arc::new(Metrics::default()));
+    let health = Health::new(feed.clone());
+    let started_at = command::now();
+    let device = config.device_id();
+
+    let opened = Store::open(&config.store, config.policy.commands_waiting, feed.clone())?;
+    tell_of_the_past(&opened, &health).await?;
+    let Opened { store, thread, .. } = opened;
+
+    let (toolbox, ports) =
+        Toolbox::open(config.tool.clone(), config.serial.clone(), &config.store.path)
+            .context("the tools cannot be opened")?;
+    let (mut front, mut middle, mut base, mut last) =
+        (Stage::default(), Stage::default(), Stage::default(), Stage::default());
+    for port in ports {
+        base.start("port", port.run(base.stop.clone().cancelled_owned()));
+    }
+    for (name, state) in toolbox.port_states() {
+        base.start("port state", watch_port(name, state, health.clone(), base.stop.clone()));
+    }
+    let model = start_model(&config, &health, &metrics, &mut base)?;
+    let capabilities = capabilities(&toolbox, &config);
+
+    let heartbeat = Heartbeat::default();
+    let agent = Agent::new(agent::Parts {
+        store: store.clone(),
+        toolbox: toolbox.clone(),
+        model: model.clone(),
+        policy: Policy::new(config.policy.clone()),
+        health: health.clone(),
+        metrics: Arc::clone(&metrics),
+        max_tokens: config.model.max_tokens,
+        max_calls: config.model.max_calls,
+        heartbeat: heartbeat.clone(),
+    })
+    .map_err(|errors| {
+        anyhow::anyhow!("{}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    })?;
+    middle.start("agent", agent.run(middle.stop.clone()));
+
+    for poll in &config.poll {
+        let poll = Poll {
+            config: poll.clone(),
+            toolbox: toolbox.clone(),
+            store: store.clone(),
+            health: health.clone(),
+            metrics: Arc::clone(&metrics),
+        };
+        front.start("poll", poll.run(front.stop.clone()));
+    }
+    let timeout = Duration::from_millis(config.policy.timeout_ms);
+    let entrance = Front::new(store.clone(), Arc::clone(&metrics), timeout);
+    let told = model.clone();
+    let app = AppState {
+        front: entrance.clone(),
+        health: health.clone(),
+        metrics: Arc::clone(&metrics),
+        device: device.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+        started_at,
+        capabilities: Arc::new(capabilities.clone()),
+        model: Arc::new(move || json!(told.state())),
+    };
+    let http = Http::bind(&config.http, app).await?;
+    front.start("http", http.run(front.stop.clone()));
+    if let Some(wyoming) = &config.wyoming {
+        let wyoming = Wyoming::bind(wyoming, entrance.clone()).await?;
+        front.start("wyoming", wyoming.run(front.stop.clone()));
+    }
+    if let Some(mqtt) = &config.mqtt {
+        let (mqtt, broker) = embedded_broker(mqtt, &config.store.path).await?;
+        if let Some(broker) = broker {
+            last.start("broker", keep_broker(broker, last.stop.clone()));
+        }
+        let (told, model_name) = watch::channel(None);
+        base.start("model name", tell_model(model, told, base.stop.clone()));
+        let device =
+            link::Device { id: device.clone(), capabilities, model: model_name, started_at };
+        let link = Link::new(&mqtt, device, store.clone(), health.clone(), Arc::clone(&metrics))?;
+        last.start("link", link.run(last.stop.clone()));
+    }
+    last.start("housekeeping", housekeeping(store.clone(), last.stop.clone()));
+    let beat = watchdog::run(store.clone(), heartbeat, metrics, last.stop.clone());
+    last.start("watchdog", beat);
+
+    // Without systemd there is nobody to tell, which is no error.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    info!(device:% = device, tools = config.tool.len(); "ready");
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let ended = tokio::select! {
+        _ = term.recv() => None,
+        _ = int.recv() => None,
+        name = front.ended() => Some(name),
+        name = middle.ended() => Some(name),
+        name = base.ended() => Some(name),
+        name = last.ended() => Some(name),
+    };
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    info!("stopping");
+    drop(toolbox);
+    for (stage, name) in [(front, "front"), (middle, "agent"), (base, "base"), (last, "link")] {
+        stage.end(name).await;
+    }
+    drop(store);
+    // The thread ends with the last handle, after its last job.
+    let joined = tokio::task::spawn_blocking(move || thread.join());
+    if tokio::time::timeout(STAGE, joined).await.is_err() {
+        warn!(stage = "store"; "did not stop in time and is cut off");
+    }
+    match ended {
+        None => Ok(()),
+        Some(name) => {
+            error!(task:% = name; "a task ended that must not");
+            anyhow::bail!("{name} ended unexpectedly; see the log")
+        }
+    }
+}
+
+/// Says what a crash, or a database that could not be used, left behind.
+async fn tell_of_the_past(opened: &Opened, health: &Health) -> Result<()> {
+    for outcome in &opened.interrupted {
+        warn!(command_id:% = outcome.id; "a command was interrupted when the daemon stopped");
+    }
+    if let Some(moved) = &opened.moved_aside {
+        let to = moved.to.display().to_string();
+        error!(to:% = to, why:% = moved.why; "the database could not be used and was moved aside");
+        health
+            .lose("store:past", format!("{}; it is now {to}, and a new one was begun", moved.why));
+        let fields = json!({"what": "database_moved_aside", "to": to, "why": moved.why});
+        if let Value::Object(fields) = fields {
+            opened.store.event("alert", fields).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Starts the broker inside where the config asks for it, and gives the section with its URL.
+async fn embedded_broker(
+    mqtt: &MqttConfig,
+    database: &Path,
+) -> Result<(MqttConfig, Option<EmbeddedBroker>)> {
+    if !mqtt.is_embedded() {
+        return Ok((mqtt.clone(), None));
+    }
+    let folder = database.with_file_name("broker");
+    let broker = EmbeddedBroker::start(&folder, mqtt.embedded_port).await?;
+    info!(url:% = broker.url(); "the broker inside has started");
+    let mqtt = MqttConfig { url: Some(broker.url()), ..mqtt.clone() };
+    Ok((mqtt, Some(broker)))
+}
+
+/// Keeps the broker inside until the stop. Its end before that ends the daemon, which is then restarted
+/// with a new one: what was not delivered is in the outbox.
+async fn keep_broker(mut broker: EmbeddedBroker, stop: CancellationToken) {
+    tokio::select! {
+        why = broker.ended() => error!(why:% = why; "the broker inside has ended"),
+        () = stop.cancelled() => broker.stop().await,
+    }
+}
+
+/// Tells the link the model's name while the model can be asked.
+async fn tell_model(model: Model, told: watch::Sender<Option<String>>, stop: CancellationToken) {
+    let mut state = model.watch();
+    loop {
+        let name = match &*state.borrow_and_update() {
+            model::State::Ready { name, .. } => Some(name.clone()),
+            _ => None,
+        };
+        told.send_replace(name);
+        tokio::select! {
+            changed = state.changed() => if changed.is_err() { return stop.cancelled().await },
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// The program whose `worker` command holds the model: this one. Under an emulator `/proc/self/exe` is the
+/// emulator, so `AGENTD_WORKER_EXE` may name another.
+fn worker_program() -> Result<PathBuf> {
+    match std::env::var_os("AGENTD_WORKER_EXE").filter(|path| !path.is_empty()) {
+        Some(path) => Ok(path.into()),
+        None => std::env::current_exe().context("this program cannot be found"),
+    }
+}
+
+fn start_model(
+    config: &Config,
+    health: &Health,
+    metrics: &Arc<Metrics>,
+    base: &mut Stage,
+) -> Result<Model> {
+    match config.model.source() {
+        Ok(Some(source)) => {
+            let program = worker_program()?;
+            let (model, supervisor) = Supervisor::new(
+                &config.model,
+                &source,
+                program,
+                health.clone(),
+                Arc::clone(metrics),
+            );
+            base.start("model", supervisor.run(base.stop.clone()));
+            Ok(model)
+        }
+        Ok(None) => {
+            info!("no model is installed; known sentences work: `agentd model pull` gets one");
+            Ok(Model::off())
+        }
+        Err(error) => {
+            // A machine whose model is wrong still obeys the sentences that it knows.
+            health.lose("model", error.to_string());
+            Ok(Model::off())
+        }
+    }
+}
+
+/// What the device can do, as on the retained topic.
+fn capabilities(toolbox: &Toolbox, config: &Config) -> Value {
+    let tools: Vec<Value> = toolbox
+        .specs()
+        .map(|spec| {
+            json!({
+                "name": spec.name,
+                "description": spec.description,
+                "effect": spec.effect(),
+                "parameters": agentd_tools::args::json_schema(spec),
+            })
+        })
+        .collect();
+    let examples: Vec<&str> = toolbox
+        .specs()
+        .filter_map(|spec| spec.examples.first())
+        .map(|example| example.say.as_str())
+        .collect();
+    let source = config.model.source().ok().flatten();
+    let model =
+        source.map(|source| json!({"name": source.name(), "sha256": config.model.sha256()}));
+    json!({"agents": ["default"], "tools": tools, "examples": examples, "model": model})
+}
+
+async fn watch_port(
+    name: String,
+    mut state: watch::Receiver<PortState>,
+    health: Health,
+    stop: CancellationToken,
+) {
+    let component = format!("port:{name}");
+    loop {
+        match state.borrow_and_update().clone() {
+            PortState::Unavailable { why } => health.lose(&component, why),
+            PortState::Open => health.regain(&component),
+            PortState::Unknown => {}
+        }
+        tokio::select! {
+            changed = state.changed() => if changed.is_err() { return stop.cancelled().await },
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+async fn housekeeping(store: Store, stop: CancellationToken) {
+    let mut beat = tokio::time::interval(HOUSEKEEPING);
+    while !stop.is_cancelled() {
+        tokio::select! {
+            _ = beat.tick() => match store.housekeep(command::now()).await {
+                Ok(0) => {}
+                Ok(gone) => info!(rows = gone; "rows past their bound were removed"),
+                Err(error) => warn!(error:% = error; "rows past their bound cannot be removed"),
+            },
+            () = stop.cancelled() => {}
+        }
+    }
+}

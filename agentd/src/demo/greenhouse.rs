@@ -1,0 +1,192 @@
+//! A simulated greenhouse board behind a real pseudo-terminal, speaking a line protocol.
+//!
+//! ```text
+//!  SET <pump|fan|heater|lamp> <on|off> -> OK       SPEED <0..100>   -> OK
+//!  TARGET <celsius>                    -> OK       READ             -> T=21.4 H=62
+//!  anything else                       -> ERR unknown command
+//! ```
+//!
+//! What it counts is what really crossed the wire, so that the demo and the tests need not believe the
+//! daemon. Bound: the log keeps every line; it is for runs of minutes.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
+use rustix::pty::OpenptFlags;
+use rustix::termios::OptionalActions;
+
+/// How often the thread looks whether it is to end. Bytes wake it at once.
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+
+/// One line on the wire, as the board saw it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// What the board received.
+    pub request: String,
+    /// What it answered; none where it kept silent.
+    pub answer: Option<String>,
+}
+
+/// What the board remembers, whether it is plugged in or not.
+#[derive(Debug, Default)]
+struct Board {
+    lines: Vec<Line>,
+    outputs: Vec<(String, String)>,
+    readings: u32,
+    silent: bool,
+}
+
+/// The board and its cable.
+#[derive(Debug)]
+pub struct Greenhouse {
+    link: PathBuf,
+    board: Arc<Mutex<Board>>,
+    cable: Option<Cable>,
+}
+
+#[derive(Debug)]
+struct Cable {
+    unplugged: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Greenhouse {
+    /// Plugs a new board in. `link` becomes a symbolic link to its terminal, as udev would make one.
+    pub fn plug_in(link: &Path) -> std::io::Result<Self> {
+        let mut greenhouse = Self { link: link.into(), board: Arc::default(), cable: None };
+        greenhouse.replug()?;
+        Ok(greenhouse)
+    }
+
+    /// Plugs the board in again. It gets a new terminal under the same link.
+    pub fn replug(&mut self) -> std::io::Result<()> {
+        self.unplug();
+        let master =
+            rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+        rustix::pty::grantpt(&master)?;
+        rustix::pty::unlockpt(&master)?;
+        let path = rustix::pty::ptsname(&master, Vec::new())?;
+        let mut termios = rustix::termios::tcgetattr(&master)?;
+        termios.make_raw();
+        rustix::termios::tcsetattr(&master, OptionalActions::Now, &termios)?;
+        // While nobody has the other side open, reading this one fails: so the board holds it open.
+        let other_side = rustix::fs::open(
+            path.as_c_str(),
+            OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
+        match std::fs::remove_file(&self.link) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        std::os::unix::fs::symlink(path.to_string_lossy().as_ref(), &self.link)?;
+        let unplugged = Arc::new(AtomicBool::new(false));
+        let (stop, board) = (Arc::clone(&unplugged), Arc::clone(&self.board));
+        let thread = std::thread::Builder::new()
+            .name("greenhouse".into())
+            .spawn(move || serve(File::from(master), other_side, &stop, &board))?;
+        self.cable = Some(Cable { unplugged, thread });
+        Ok(())
+    }
+
+    /// Pulls the cable: the terminal hangs up, and the link is gone.
+    pub fn unplug(&mut self) {
+        if let Some(cable) = self.cable.take() {
+            cable.unplugged.store(true, Ordering::Relaxed);
+            let _ = std::fs::remove_file(&self.link);
+            // A panic of the thread has been printed; nothing more can be done about it here.
+            let _ = cable.thread.join();
+        }
+    }
+
+    /// Whether the board hears but does not answer.
+    pub fn set_silent(&self, silent: bool) {
+        self.board().silent = silent;
+    }
+
+    /// All lines since it was made, but for those that only read.
+    pub fn actions(&self) -> Vec<Line> {
+        self.board().lines.iter().filter(|line| line.request != "READ").cloned().collect()
+    }
+
+    /// How many lines crossed the wire.
+    pub fn lines(&self) -> usize {
+        self.board().lines.len()
+    }
+
+    /// The last state that each output was set to.
+    pub fn output(&self, device: &str) -> Option<String> {
+        let board = self.board();
+        board.outputs.iter().rev().find(|(name, _)| name == device).map(|(_, s)| s.clone())
+    }
+
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Greenhouse {
+    fn drop(&mut self) {
+        self.unplug();
+    }
+}
+
+/// Answers lines until the cable is pulled. Dropping both sides is what hangs the terminal up.
+fn serve(mut master: File, other_side: OwnedFd, stop: &AtomicBool, board: &Mutex<Board>) {
+    let mut buffer = [0u8; 512];
+    let mut waiting = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        let ready = poll(&mut [PollFd::new(&master, PollFlags::IN)], Some(&LOOK));
+        if !matches!(ready, Ok(n) if n > 0) {
+            continue;
+        }
+        let Ok(count) = master.read(&mut buffer) else { break };
+        waiting.extend_from_slice(&buffer[..count]);
+        while let Some(end) = waiting.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = waiting.drain(..=end).collect();
+            let request = String::from_utf8_lossy(&line).trim().to_owned();
+            let mut board = board.lock().unwrap_or_else(PoisonError::into_inner);
+            let answer = (!board.silent).then(|| board.answer(&request));
+            if let Some(answer) = &answer {
+                let _ = master.write_all(format!("{answer}\n").as_bytes());
+            }
+            board.lines.push(Line { request, answer });
+        }
+    }
+    drop(other_side);
+}
+
+impl Board {
+    fn answer(&mut self, request: &str) -> String {
+        let words: Vec<&str> = request.split(' ').collect();
+        match words[..] {
+            ["SET", device @ ("pump" | "fan" | "heater" | "lamp"), state @ ("on" | "off")] => {
+                self.outputs.push((device.into(), state.into()));
+                "OK".into()
+            }
+            ["SET", ..] => "ERR no such output".into(),
+            ["SPEED", percent] if percent.parse().is_ok_and(|p: u32| p <= 100) => {
+                self.outputs.push(("speed".into(), percent.into()));
+                "OK".into()
+            }
+            ["TARGET", celsius] if celsius.parse::<f64>().is_ok() => {
+                self.outputs.push(("target".into(), celsius.into()));
+                "OK".into()
+            }
+            ["READ"] => {
+                self.readings += 1;
+                // A slow wave around 21.5 degrees and 62 per cent.
+                let phase = f64::from(self.readings) / 8.0;
+                format!("T={:.1} H={:.0}", 21.5 + phase.sin(), 62.0 + 4.0 * phase.cos())
+            }
+            _ => "ERR unknown command".into(),
+        }
+    }
+}
