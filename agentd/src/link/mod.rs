@@ -148,7 +148,7 @@ impl Link {
         outbox.mark_changed();
         loop {
             tokio::select! {
-                _ = shutdown.wait_for(|stop| *stop) => return true,
+                () = stopped(shutdown) => return true,
                 () = &mut wait => return false,
                 Ok(()) = outbox.changed() => {
                     if let Ok(stats) = self.door.store.outbox_stats().await {
@@ -158,4 +158,9 @@ impl Link {
             }
         }
     }
+}
+
+/// Waits for the shutdown. A sender that is gone means the same: nobody could stop the link any more.
+async fn stopped(shutdown: &mut watch::Receiver<bool>) {
+    let _ = shutdown.wait_for(|stop| *stop).await;
 }

@@ -15,10 +15,10 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use log::{info, warn};
 use tokio::sync::{mpsc, watch};
 
-use super::Link;
 use super::connection::{Answer, Client, Delivery, EVENTS, Event, Limits, Message, NotSent};
 use super::drain::Trouble;
 use super::status::Publisher;
+use super::{Link, stopped};
 use crate::store::StoreError;
 
 /// Messages that wait while the store fails.
@@ -117,7 +117,7 @@ impl<'a> Session<'a> {
         tokio::select! {
             // Shutdown first, then what frees the window, then what fills it.
             biased;
-            _ = shutdown.wait_for(|stop| *stop) => Wake::Shutdown,
+            () = stopped(shutdown) => Wake::Shutdown,
             Some((asked, answer)) = self.answers.next() => Wake::Answer(asked, answer),
             event = self.events.recv() => Wake::Broker(event),
             Ok(()) = self.outbox.changed() => Wake::OutboxChanged,
