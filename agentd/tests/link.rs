@@ -2,6 +2,7 @@
 //! that misbehaves.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A device's store and what its link needs.
 struct Board {
-    _folder: TempDir,
+    folder: TempDir,
     store: Store,
     health: Health,
     metrics: Arc<Metrics>,
@@ -50,7 +51,7 @@ impl Board {
         let store = StoreConfig { path, ..StoreConfig::default() };
         let opened = Store::open(&store, most_waiting, feed.clone()).expect("store");
         Self {
-            _folder: folder,
+            folder,
             store: opened.store,
             health: Health::new(feed),
             metrics: Arc::default(),
@@ -72,6 +73,10 @@ impl Board {
         let (store, health) = (self.store.clone(), self.health.clone());
         let link = Link::new(&self.config, device, store, health, self.metrics.clone());
         self.tasks.spawn(link.expect("config").run(self.shutdown.subscribe()))
+    }
+
+    fn database(&self) -> PathBuf {
+        self.folder.path().join("agentd.db")
     }
 
     async fn until_up(&self) {
@@ -659,6 +664,51 @@ async fn a_broker_that_takes_rows_and_hangs_up_before_it_acknowledges_them_loses
     board.until_empty().await;
 }
 
+/// A command without an id, so that only its delivery tells a repeat, with packet id 7.
+fn command_packet(duplicate: bool) -> Vec<u8> {
+    let (topic, payload) = ("agentd/bench/command", "turn on the pump");
+    let mut body = (topic.len() as u16).to_be_bytes().to_vec();
+    body.extend_from_slice(topic.as_bytes());
+    body.extend_from_slice(&[0, 7]);
+    body.extend_from_slice(payload.as_bytes());
+    let kind = if duplicate { 0x3a } else { 0x32 };
+    [vec![kind, body.len() as u8], body].concat()
+}
+
+#[tokio::test]
+async fn a_command_is_acknowledged_only_once_it_is_stored_and_its_redelivery_adds_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let address = listener.local_addr().expect("address");
+    let url = Some(format!("mqtt://{address}"));
+    let mut board = Board::new(MqttConfig { url, protocol: 4, ..MqttConfig::default() });
+    board.link();
+    let (stream, _) = timeout(PATIENCE, listener.accept()).await.expect("in time").expect("accept");
+    let mut broker = ScriptedBroker::new(stream, false);
+    broker.until_online(&[0x20, 2, 0, 0]).await;
+
+    // Somebody else holds the database, so that the store cannot commit.
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE;
+    let other = rusqlite::Connection::open_with_flags(board.database(), flags).expect("open");
+    other.execute_batch("BEGIN IMMEDIATE").expect("lock");
+    broker.say(&command_packet(false)).await;
+    until("the failure is known", async || {
+        board.health.degraded().iter().any(|lost| lost.component == "store")
+    })
+    .await;
+    assert_eq!(board.metrics.commands_accepted_total.get(), 0);
+    assert!(!broker.has_acknowledged(), "a PUBACK without a row");
+
+    other.execute_batch("ROLLBACK").expect("unlock");
+    broker.until_acknowledged(7).await;
+    assert!(board.store.next(Vec::new()).await.expect("next").is_some(), "stored by then");
+    until("the store is well", async || board.health.degraded().is_empty()).await;
+
+    broker.say(&command_packet(true)).await;
+    broker.until_acknowledged(7).await;
+    assert_eq!(board.metrics.commands_accepted_total.get(), 1);
+    assert_eq!(board.metrics.commands_repeated_total.get(), 1);
+}
+
 /// A broker that does what the test says.
 struct ScriptedBroker {
     stream: TcpStream,
@@ -677,27 +727,67 @@ impl ScriptedBroker {
         let mut topics = Vec::new();
         while topics.len() < count {
             let (kind, packet) = timeout(PATIENCE, self.read()).await.expect("in time");
-            match kind >> 4 {
-                1 => self.say(connack).await,
-                8 if self.mqtt_5 => self.say(&[0x90, 6, packet[0], packet[1], 0, 1, 1, 1]).await,
-                8 => self.say(&[0x90, 5, packet[0], packet[1], 1, 1, 1]).await,
-                3 => {
-                    let length = usize::from(u16::from_be_bytes([packet[0], packet[1]]));
-                    let topic = String::from_utf8_lossy(&packet[2..2 + length]).into_owned();
-                    let packet_id = [packet[2 + length], packet[3 + length]];
-                    let is_event = topic.contains("/event/");
-                    if take || !is_event {
-                        self.say(&[0x40, 2, packet_id[0], packet_id[1]]).await;
-                    }
-                    if is_event {
-                        topics.push(topic);
-                        self.last_event = Some(packet_id);
-                    }
-                }
-                _ => {}
+            let topic = self.answer(kind, &packet, connack, take).await;
+            if topic.contains("/event/") {
+                topics.push(topic);
             }
         }
         topics
+    }
+
+    /// Answers one packet. Returns its topic, where it has one.
+    async fn answer(&mut self, kind: u8, packet: &[u8], connack: &[u8], take: bool) -> String {
+        match kind >> 4 {
+            1 => self.say(connack).await,
+            8 if self.mqtt_5 => self.say(&[0x90, 6, packet[0], packet[1], 0, 1, 1, 1]).await,
+            8 => self.say(&[0x90, 5, packet[0], packet[1], 1, 1, 1]).await,
+            3 => {
+                let length = usize::from(u16::from_be_bytes([packet[0], packet[1]]));
+                let topic = String::from_utf8_lossy(&packet[2..2 + length]).into_owned();
+                let packet_id = [packet[2 + length], packet[3 + length]];
+                let is_event = topic.contains("/event/");
+                if take || !is_event {
+                    self.say(&[0x40, 2, packet_id[0], packet_id[1]]).await;
+                }
+                if is_event {
+                    self.last_event = Some(packet_id);
+                }
+                return topic;
+            }
+            _ => {}
+        }
+        String::new()
+    }
+
+    /// Connects the link and waits for what it says first.
+    async fn until_online(&mut self, connack: &[u8]) {
+        loop {
+            let (kind, packet) = timeout(PATIENCE, self.read()).await.expect("in time");
+            if self.answer(kind, &packet, connack, true).await.ends_with("/capabilities") {
+                return;
+            }
+        }
+    }
+
+    /// Reads on until a PUBACK.
+    async fn until_acknowledged(&mut self, packet_id: u16) {
+        loop {
+            let (kind, packet) = timeout(PATIENCE, self.read()).await.expect("in time");
+            if kind >> 4 == 4 {
+                assert_eq!(packet[..2], packet_id.to_be_bytes());
+                return;
+            }
+            self.answer(kind, &packet, &[], true).await;
+        }
+    }
+
+    /// Whether something that can be a PUBACK is in what the link has sent by now and nobody has read.
+    fn has_acknowledged(&self) -> bool {
+        let mut unread = [0_u8; 4096];
+        let mut waiting = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut unread = tokio::io::ReadBuf::new(&mut unread);
+        let peeked = self.stream.poll_peek(&mut waiting, &mut unread);
+        peeked.is_ready() && unread.filled().windows(4).any(|bytes| bytes == [0x40, 2, 0, 7])
     }
 
     async fn say(&mut self, packet: &[u8]) {
@@ -719,6 +809,96 @@ impl ScriptedBroker {
         self.stream.read_exact(&mut packet).await.expect("its body");
         (kind, packet)
     }
+}
+
+fn run(program: &str, arguments: &str, folder: &TempDir) {
+    let mut command = std::process::Command::new(program);
+    let output = command.args(arguments.split(' ')).current_dir(folder.path()).output();
+    let output = output.unwrap_or_else(|e| panic!("{program} is needed for this test: {e}"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// An authority, a certificate of a broker and one of a device, in PEM files.
+fn certificates(folder: &TempDir) {
+    let names = "subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n";
+    std::fs::write(folder.path().join("names"), names).expect("write");
+    run(
+        "openssl",
+        "req -x509 -newkey ed25519 -nodes -days 2 -subj /CN=test-ca -keyout ca.key -out ca.pem",
+        folder,
+    );
+    for name in ["broker", "device"] {
+        run(
+            "openssl",
+            &format!(
+                "req -newkey ed25519 -nodes -subj /CN={name} -keyout {name}.key -out {name}.csr"
+            ),
+            folder,
+        );
+        run(
+            "openssl",
+            &format!(
+                "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out {name}.pem"
+            ),
+            folder,
+        );
+    }
+}
+
+async fn over_tls_the_link_connects_with_its_certificate_and_not_to_a_stranger(protocol: u8) {
+    let folder = tempfile::tempdir().expect("tempdir");
+    certificates(&folder);
+    let path = |name: &str| folder.path().join(name);
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+    let port = free.local_addr().expect("address").port();
+    drop(free);
+    let at = folder.path().display();
+    let settings = format!(
+        "listener {port} 127.0.0.1\nuser root\nallow_anonymous true\ncafile {at}/ca.pem\n\
+         certfile {at}/broker.pem\nkeyfile {at}/broker.key\nrequire_certificate true\n"
+    );
+    std::fs::write(path("conf"), settings).expect("write");
+    let mosquitto = if PathBuf::from("/usr/sbin/mosquitto").is_file() {
+        "/usr/sbin/mosquitto"
+    } else {
+        "mosquitto"
+    };
+    let mut command = tokio::process::Command::new(mosquitto);
+    let _broker =
+        command.arg("-c").arg(path("conf")).kill_on_drop(true).spawn().expect("mosquitto");
+    let config = MqttConfig {
+        url: Some(format!("mqtts://localhost:{port}")),
+        protocol,
+        ca_file: Some(path("ca.pem")),
+        client_cert_file: Some(path("device.pem")),
+        client_key_file: Some(path("device.key")),
+        ..MqttConfig::default()
+    };
+    let mut board = Board::new(config.clone());
+    board.events(3).await;
+    board.link();
+    board.until_empty().await;
+    assert_eq!(board.metrics.outbox_delivered_total.get(), 3);
+
+    let others = tempfile::tempdir().expect("tempdir");
+    certificates(&others);
+    let stranger = MqttConfig { ca_file: Some(others.path().join("ca.pem")), ..config };
+    let mut board = Board::new(stranger);
+    board.link();
+    until("the loss is known", async || !board.health.degraded().is_empty()).await;
+    let cause = board.health.degraded().remove(0).cause;
+    assert!(cause.contains("mqtt.ca_file"), "{cause}");
+    assert_eq!(board.metrics.link_connects_total.get(), 0);
+}
+
+#[tokio::test]
+async fn over_mqtt_5_and_tls_the_link_connects_with_its_certificate_and_not_to_a_stranger() {
+    over_tls_the_link_connects_with_its_certificate_and_not_to_a_stranger(5).await;
+}
+
+#[tokio::test]
+async fn over_mqtt_3_and_tls_the_link_connects_with_its_certificate_and_not_to_a_stranger() {
+    over_tls_the_link_connects_with_its_certificate_and_not_to_a_stranger(4).await;
 }
 
 #[tokio::test]
