@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rumqttc_v5::mqttbytes::QoS;
 use rumqttc_v5::mqttbytes::v5::Packet;
-use rumqttc_v5::{AsyncClient, Event, MqttOptions, PublishOptions};
+use rumqttc_v5::{AsyncClient, Event, MqttOptions, NetworkOptions, PublishOptions};
 use serde_json::Value;
 use tokio::sync::Notify;
 
@@ -37,6 +37,9 @@ impl Observer {
     pub fn new(port: u16, device: &str) -> (Self, impl Future<Output = ()> + use<>) {
         let mut options = MqttOptions::new("agentd-demo-observer", ("127.0.0.1", port));
         options.set_keep_alive(5);
+        let mut network = NetworkOptions::new();
+        network.set_tcp_nodelay(true);
+        options.set_network_options(network);
         let (client, mut events) = AsyncClient::builder(options).capacity(64).build();
         let observer = Self {
             client,

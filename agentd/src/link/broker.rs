@@ -206,6 +206,7 @@ fn config(folder: &Path, port: u16) -> String {
     format!(
         "listener {port} 127.0.0.1\n\
          allow_anonymous true\n\
+         set_tcp_nodelay true\n\
          user root\n\
          persistence true\n\
          persistence_location {folder}/\n\

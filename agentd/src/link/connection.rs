@@ -50,6 +50,14 @@ pub(super) struct Settings {
     pub(super) will: (String, String),
 }
 
+/// Socket options. Without TCP_NODELAY a small packet waits for the acknowledgement of the one before,
+/// which the other side delays: 40 ms for each command and again for its result.
+pub(super) fn network() -> rumqttc_v5::NetworkOptions {
+    let mut options = rumqttc_v5::NetworkOptions::new();
+    options.set_tcp_nodelay(true);
+    options
+}
+
 /// The MQTT version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Version {

@@ -128,6 +128,8 @@ impl Session<'_> {
         }
         let begun = Instant::now();
         self.held.clear();
+        // The shutdown may have been heard of before the last change of the outbox.
+        self.rows_wait = true;
         let rows = tokio::time::timeout(LAST_ROWS, self.last_rows());
         if let Ok(false) = rows.await {
             return;

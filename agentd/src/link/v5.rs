@@ -57,6 +57,7 @@ fn options(settings: &Settings) -> mqtt::MqttOptions {
     let server = &settings.server;
     let broker = mqtt::Broker::tcp(server.host.clone(), server.port);
     let mut options = mqtt::MqttOptions::new(settings.client_id.clone(), broker);
+    options.set_network_options(connection::network());
     if let Some(tls) = settings.tls.clone().filter(|_| server.tls) {
         options.set_transport(mqtt::Transport::tls_with_config(tls));
     }
