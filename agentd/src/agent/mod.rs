@@ -5,6 +5,7 @@
 //! person's commands keep their order and a slow model does not hold up another's known sentence.
 
 mod execute;
+mod warm;
 pub mod prompt;
 pub mod reflex;
 pub mod reply;
@@ -101,6 +102,8 @@ impl Agent {
         let mut busy_lanes: Vec<String> = Vec::new();
         let mut store_failed = false;
         let mut turn = tokio::time::interval(watchdog::TURN);
+        let warming = self.keep_warm();
+        tokio::pin!(warming);
         while !stop.is_cancelled() {
             changed.mark_unchanged();
             while running.len() < CONCURRENT {
@@ -125,6 +128,7 @@ impl Agent {
                 result = changed.changed() => if result.is_err() { break },
                 () = stop.cancelled() => {}
                 _ = turn.tick() => self.heartbeat.beat(),
+                () = &mut warming => {}
                 () = tokio::time::sleep(STORE_RETRY), if store_failed => {}
             }
         }

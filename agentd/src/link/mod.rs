@@ -162,8 +162,3 @@ impl Link {
         }
     }
 }
-
-/// Waits for the shutdown. A sender that is gone means the same: nobody could stop the link any more.
-async fn stopped(shutdown: &mut watch::Receiver<bool>) {
-    let _ = shutdown.wait_for(|stop| *stop).await;
-}
