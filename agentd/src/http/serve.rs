@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{GRACE, HEAD_BYTES, HEAD_TIME, MAX_CONNECTIONS};
 
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
-    connection: close\r\nretry-after: 1\r\ncontent-length: 83\r\n\r\n\
+    connection: close\r\nretry-after: 1\r\ncontent-length: 84\r\n\r\n\
     {\"error\":{\"code\":\"busy\",\"message\":\"too many connections are open; try again later\"}}";
 
 /// Serves a listener until `shutdown`, and what is under way then for [`GRACE`].
