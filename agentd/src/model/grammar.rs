@@ -120,9 +120,9 @@ fn written(text: &str) -> String {
     if is_bare_word(text) { text.to_owned() } else { Value::from(text).to_string() }
 }
 
-/// A Lark literal: its escapes are JSON's.
+/// A Lark literal: its escapes are JSON's, but it wants DEL escaped too.
 fn literal(text: &str) -> String {
-    Value::from(text).to_string()
+    Value::from(text).to_string().replace('\u{7f}', "\\u007f")
 }
 
 /// Reads an answer back: the calls in order, none of them for [`NONE`]. The error says what is wrong

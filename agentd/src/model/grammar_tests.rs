@@ -179,7 +179,6 @@ fn what_is_not_in_the_syntax_is_not_read() {
         "f(a=[1)",
         "(a=1)",
         "f(a=tru e)",
-        "f(a=NaN)",
         "f(=1)",
     ] {
         assert!(parse_calls(bad).is_err(), "{bad:?} was read as {:?}", parse_calls(bad));
@@ -223,7 +222,7 @@ fn param() -> impl Strategy<Value = (Param, Value)> {
             let value = i.get(&choices).clone().into();
             (Param { choices: Some(choices), ..Param::default() }, value)
         }),
-        // What JSON writes as \u00.. for a control character is taken in that form only.
+        // llguidance wants DEL escaped within a string, and serde_json does not escape it.
         "[^\\x7f]{0,12}".prop_map(|text| {
             let max_length = Some(text.chars().count());
             (Param { max_length, ..Param::default() }, text.into())

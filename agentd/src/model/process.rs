@@ -208,15 +208,19 @@ fn ending(status: ExitStatus) -> String {
     }
 }
 
-/// The last line that speaks of an error, else nothing: llama.cpp's chatter tells a person nothing.
+/// The last line that tells why, else nothing: llama.cpp's chatter tells a person nothing. The line
+/// with the cause comes first and is followed by others that only say that something failed.
 fn last_telling(lines: &VecDeque<String>) -> Option<&str> {
-    let tells = |line: &&String| {
-        let line = line.to_lowercase();
-        ["error", "failed", "cannot", "assert", "panicked", "unable", "abort", "out of memory"]
-            .iter()
-            .any(|word| line.contains(word))
+    const CAUSES: &[&str] = &["error", "assert", "panicked", "out of memory"];
+    const EFFECTS: &[&str] = &["failed", "cannot", "unable", "abort"];
+    let last_with = |words: &[&str]| {
+        let tells = |line: &&String| {
+            let line = line.to_lowercase();
+            words.iter().any(|word| line.contains(word))
+        };
+        lines.iter().rev().find(tells)
     };
-    lines.iter().rev().find(tells).map(|line| line.trim())
+    last_with(CAUSES).or_else(|| last_with(EFFECTS)).map(|line| line.trim())
 }
 
 /// Lines of a log: whatever bytes they hold and however long they are.
@@ -265,9 +269,11 @@ mod tests {
 
     #[test]
     fn the_last_line_that_tells_something_is_found_among_chatter() {
-        let lines = ["load: begin", "llama_model_load: error loading model", "print_info: x = 1"];
-        let lines = lines.into_iter().map(str::to_owned).collect();
-        assert_eq!(last_telling(&lines), Some("llama_model_load: error loading model"));
+        let lines = ["begin", "load: error loading model: why", "it failed to load", "x = 1"];
+        let lines: VecDeque<_> = lines.into_iter().map(str::to_owned).collect();
+        assert_eq!(last_telling(&lines), Some("load: error loading model: why"));
+        let effect = VecDeque::from(["it failed to load".to_owned(), "x = 1".to_owned()]);
+        assert_eq!(last_telling(&effect), Some("it failed to load"));
         assert_eq!(last_telling(&VecDeque::from(["chatter".to_owned()])), None);
     }
 

@@ -191,8 +191,8 @@ pub fn main(args: &WorkerArgs) -> ExitCode {
     match work(args, started, &asks, &signals, &mut out) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Ended { code, message }) => {
-            eprintln!("{message}");
-            // The supervisor sees the end of the process too; this only tells it why.
+            // The supervisor sees the end of the process too; this only tells it why. It does not
+            // go to stderr as well: there, llama.cpp's own reason is to stay the last one.
             let _ = out.send(&FromWorker::Fatal { message });
             ExitCode::from(code)
         }

@@ -49,7 +49,7 @@ async fn an_ask_is_answered_piece_by_piece() {
         text.push_str(&piece);
     }
     assert_eq!(text, answer.text);
-    assert_eq!(running.metrics.model_tokens_sampled_total.get(), answer.usage.sampled.into());
+    assert_eq!(running.metrics.model_tokens_sampled_total.get(), u64::from(answer.usage.sampled));
     assert_eq!(running.metrics.model_ready.get(), 1);
     running.stop().await;
 }
@@ -232,7 +232,7 @@ async fn a_program_that_cannot_be_started_or_talks_nonsense_is_down_with_its_rea
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("babbler");
     std::fs::write(&path, "#!/bin/sh\necho error: babble >&2\necho xxxxxxxxxxxx >&0\n").unwrap();
-    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     let running = start(&ModelConfig::default(), &file("m.gguf"), path);
     let cause = running.down().await;
     assert!(cause.contains("error: babble"), "{cause}");

@@ -16,36 +16,36 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Nothing here takes as long on a machine that is not stuck.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The worker's program: this crate's.
-pub fn executable() -> PathBuf {
+pub(crate) fn executable() -> PathBuf {
     env!("CARGO_BIN_EXE_agentd").into()
 }
 
 /// The real model's file.
-pub fn real_model() -> PathBuf {
+pub(crate) fn real_model() -> PathBuf {
     let path = std::env::var_os("AGENTD_TEST_MODEL").expect(
         "AGENTD_TEST_MODEL must name SmolLM2-135M-Instruct.Q4_1.gguf (`agentd model pull` gets it)",
     );
     path.into()
 }
 
-pub fn file(path: impl Into<PathBuf>) -> Source {
+pub(crate) fn file(path: impl Into<PathBuf>) -> Source {
     Source::File { name: "test-model".into(), path: path.into() }
 }
 
 /// A supervisor that runs, and the handles to all that it touches.
-pub struct Running {
-    pub model: Model,
-    pub health: Health,
-    pub metrics: Arc<Metrics>,
-    pub shutdown: CancellationToken,
+pub(crate) struct Running {
+    pub(crate) model: Model,
+    pub(crate) health: Health,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) shutdown: CancellationToken,
     task: JoinHandle<()>,
 }
 
 #[expect(clippy::disallowed_methods, reason = "in a test, the test is what spawns")]
-pub fn start(config: &ModelConfig, source: &Source, executable: PathBuf) -> Running {
+pub(crate) fn start(config: &ModelConfig, source: &Source, executable: PathBuf) -> Running {
     let (health, metrics) = (Health::new(Feed::default()), Arc::new(Metrics::default()));
     let (model, supervisor) =
         Supervisor::new(config, source, executable, health.clone(), Arc::clone(&metrics));
@@ -55,13 +55,18 @@ pub fn start(config: &ModelConfig, source: &Source, executable: PathBuf) -> Runn
 }
 
 impl Running {
-    pub async fn real() -> Self {
-        let running = start(&ModelConfig::default(), &file(real_model()), executable());
+    pub(crate) async fn real() -> Self {
+        // llama.cpp's threads spin while they wait for one another: two workers with two threads each
+        // on two cores, as when two of these tests run, are a hundred times slower than with one.
+        let threads =
+            std::env::var("AGENTD_TEST_THREADS").map_or(1, |n| n.parse().expect("a number"));
+        let config = ModelConfig { threads, ..ModelConfig::default() };
+        let running = start(&config, &file(real_model()), executable());
         running.wait_for("Ready", |state| matches!(state, State::Ready { .. })).await;
         running
     }
 
-    pub async fn scripted(script: &str) -> Self {
+    pub(crate) async fn scripted(script: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("script.toml");
         std::fs::write(&path, script).unwrap();
@@ -73,7 +78,7 @@ impl Running {
     }
 
     #[track_caller]
-    pub fn wait_for(
+    pub(crate) fn wait_for(
         &self,
         what: &str,
         is_it: impl Fn(&State) -> bool,
@@ -86,22 +91,22 @@ impl Running {
         }
     }
 
-    pub async fn ready(&self) -> State {
+    pub(crate) async fn ready(&self) -> State {
         self.wait_for("Ready", |state| matches!(state, State::Ready { .. })).await
     }
 
-    pub async fn down(&self) -> String {
+    pub(crate) async fn down(&self) -> String {
         match self.wait_for("Down", |state| matches!(state, State::Down { .. })).await {
             State::Down { cause, .. } => cause,
             other => panic!("{other:?}"),
         }
     }
 
-    pub async fn ask(&self, words: &str, grammar: &str) -> Result<Answer, ModelError> {
+    pub(crate) async fn ask(&self, words: &str, grammar: &str) -> Result<Answer, ModelError> {
         self.ask_messages(vec![user(words)], grammar).await
     }
 
-    pub async fn ask_messages(
+    pub(crate) async fn ask_messages(
         &self,
         messages: Vec<Message>,
         grammar: &str,
@@ -111,7 +116,7 @@ impl Running {
     }
 
     /// Asks with a sink for the pieces.
-    pub async fn ask_aloud(
+    pub(crate) async fn ask_aloud(
         &self,
         words: &str,
         grammar: &str,
@@ -124,7 +129,7 @@ impl Running {
     }
 
     /// Stops it and waits until it is gone.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.shutdown.cancel();
         tokio::time::timeout(PATIENCE, self.task)
             .await
@@ -133,16 +138,16 @@ impl Running {
     }
 }
 
-pub fn message(role: &str, content: &str) -> Message {
+pub(crate) fn message(role: &str, content: &str) -> Message {
     Message { role: role.into(), content: content.into() }
 }
 
-pub fn user(content: &str) -> Message {
+pub(crate) fn user(content: &str) -> Message {
     message("user", content)
 }
 
 /// The pids of this process's children whose command line holds `needle`.
-pub fn workers(needle: &str) -> Vec<i32> {
+pub(crate) fn workers(needle: &str) -> Vec<i32> {
     let mut found = Vec::new();
     for task in std::fs::read_dir("/proc/self/task").unwrap().flatten() {
         let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
@@ -155,13 +160,13 @@ pub fn workers(needle: &str) -> Vec<i32> {
     found
 }
 
-pub fn signal(pid: i32, signal: rustix::process::Signal) {
+pub(crate) fn signal(pid: i32, signal: rustix::process::Signal) {
     let pid = rustix::process::Pid::from_raw(pid).expect("a pid");
     rustix::process::kill_process(pid, signal).expect("our own child");
 }
 
 /// A greenhouse with five tools: about 300 tokens of prompt.
-pub fn greenhouse() -> Vec<ToolSpec> {
+pub(crate) fn greenhouse() -> Vec<ToolSpec> {
     serde_json::from_value(serde_json::json!([
         { "name": "set_output", "description": "switch a device on or off", "kind": "serial",
           "params": { "device": { "enum": ["pump", "fan", "heater", "lamp"] },
@@ -180,7 +185,7 @@ pub fn greenhouse() -> Vec<ToolSpec> {
 }
 
 /// The prompt's part that never changes.
-pub fn system_prompt(tools: &[ToolSpec]) -> Message {
+pub(crate) fn system_prompt(tools: &[ToolSpec]) -> Message {
     let mut text = String::from(
         "You turn a person's words into one call of a tool. Answer with the call and nothing else. \
          Where no tool fits, answer none().\nTools:\n",
