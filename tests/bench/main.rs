@@ -1,1 +1,134 @@
-fn main() {}
+//! The figures: what a person or a program waits for, and what the daemon takes from the board.
+//!
+//! Each figure is taken from outside, on the machine that the system tests use. Times depend on the
+//! machine and on what else it does: they are printed, never asserted.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use agentd::command::fresh_id;
+use agentd_tests::{Machine, PATIENCE, Setting, real_model};
+use clap::Parser;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+#[derive(Debug, Parser)]
+#[command(
+    about = "Measures the daemon from outside",
+    after_help = "Example:\n  make bench BENCH_ARGS=--json"
+)]
+struct Args {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Reflex commands to send
+    #[arg(long, default_value_t = 300)]
+    commands: usize,
+    /// Model commands to send
+    #[arg(long, default_value_t = 20)]
+    model_commands: usize,
+    /// Starts to measure
+    #[arg(long, default_value_t = 10)]
+    starts: usize,
+}
+
+const FREE: [&str; 4] = [
+    "please let some fresh air into the house",
+    "it is far too dark to read in here",
+    "the tomatoes look thirsty to me",
+    "i would like it a little less stuffy",
+];
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    let setting = Setting { mqtt: Some(5), config: real_model(), ..Setting::default() };
+    let mut machine = Machine::start(setting).await;
+    machine.until_model_ready().await;
+    // The static part of the prompt is computed once at the start; people do not wait for it.
+    machine
+        .until("the prompt is warm", async |m| m.log().contains("static part is computed"))
+        .await;
+
+    let mut to_port = Vec::new();
+    let mut to_result = Vec::new();
+    for n in 0..args.commands {
+        let (port, result) = reflex(&machine, if n % 2 == 0 { "on" } else { "off" }).await;
+        to_port.push(port);
+        to_result.push(result);
+    }
+    let (rss, pss) = memory(machine.daemon_pid());
+    let worker = machine.worker_pids().first().map_or((0.0, 0.0), |pid| memory(*pid));
+    let mut model = Vec::new();
+    for n in 0..args.model_commands {
+        let begun = Instant::now();
+        machine.say(FREE[n % FREE.len()]).await;
+        model.push(begun.elapsed());
+    }
+    let mut starts = vec![machine.ready_after];
+    for _ in 1..args.starts {
+        machine.end_daemon(Signal::TERM).await;
+        machine.start_daemon().await;
+        starts.push(machine.ready_after);
+    }
+    let figures = json!({
+        "reflex_mqtt_to_port_ms": spread(&mut to_port),
+        "reflex_mqtt_to_result_ms": spread(&mut to_result),
+        "model_command_ms": spread(&mut model),
+        "start_to_ready_ms": spread(&mut starts),
+        "daemon_mib": {"rss": rss, "pss": pss},
+        "worker_mib": {"rss": worker.0, "pss": worker.1},
+    });
+    print(&figures, args.json);
+    ExitCode::SUCCESS
+}
+
+/// One command: publish to byte on the port, and publish to result.
+async fn reflex(machine: &Machine, state: &str) -> (Duration, Duration) {
+    let observer = machine.observer.as_ref().expect("the machine has a broker");
+    let before = machine.greenhouse.actions().len();
+    let id = fresh_id();
+    let begun = Instant::now();
+    observer.command(&id, &format!("turn {state} the pump")).await.expect("it is sent");
+    let outcome = observer.outcome(&id, PATIENCE).await.expect("an outcome");
+    let result = begun.elapsed();
+    let line = machine.greenhouse.actions().get(before).cloned().expect("the board was told");
+    assert_eq!(outcome.text, format!("The pump is now {state}."));
+    (line.at.saturating_duration_since(begun), result)
+}
+
+/// Resident and proportional memory of a process, in MiB.
+fn memory(pid: i32) -> (f64, f64) {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    let field = |name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name));
+        let kib: Option<f64> = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+        (kib.unwrap_or(0.0) / 1024.0 * 10.0).round() / 10.0
+    };
+    (field("Rss:"), field("Pss:"))
+}
+
+fn spread(times: &mut [Duration]) -> Value {
+    times.sort_unstable();
+    let at = |share: f64| {
+        let index = ((times.len() as f64 - 1.0) * share).round() as usize;
+        (times[index].as_secs_f64() * 1e5).round() / 100.0
+    };
+    json!({"n": times.len(), "p50": at(0.5), "p99": at(0.99), "max": at(1.0)})
+}
+
+fn print(figures: &Value, as_json: bool) {
+    if as_json {
+        println!("{figures}");
+        return;
+    }
+    for (name, figure) in figures.as_object().into_iter().flatten() {
+        let parts: Vec<String> = figure
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(key, value)| format!("{key} {value}"))
+            .collect();
+        println!("{name:<26} {}", parts.join("   "));
+    }
+}

@@ -163,7 +163,6 @@ impl Machine {
     }
 
     /// Gives a command over MQTT and waits for its final outcome.
-    #[track_caller]
     pub async fn say(&self, text: &str) -> Outcome {
         let id = fresh_id();
         let observer = self.observer.as_ref().expect("the machine has a broker");
@@ -175,7 +174,6 @@ impl Machine {
     }
 
     /// Gives a command over the socket and waits for its final outcome.
-    #[track_caller]
     pub async fn ask(&self, text: &str) -> Outcome {
         match self.client.command(&Command::from_text(text)).await {
             Ok(outcome) => outcome,
@@ -184,7 +182,6 @@ impl Machine {
     }
 
     /// What the daemon says of itself.
-    #[track_caller]
     pub async fn health(&self) -> Value {
         match self.client.health().await {
             Ok(health) => health,
@@ -208,7 +205,6 @@ impl Machine {
     }
 
     /// Waits for a condition.
-    #[track_caller]
     pub async fn until(&self, what: &str, condition: impl AsyncFn(&Self) -> bool) {
         let begun = Instant::now();
         while !condition(self).await {

@@ -65,7 +65,7 @@ async fn a_stop_says_offline_and_ends_in_order() {
 async fn a_killed_daemon_is_told_as_offline_by_its_last_will() {
     let mut machine = machine().await;
     machine.end_daemon(Signal::KILL).await;
-    let observer = machine.observer.as_ref().unwrap();
+    let observer = machine.observer.clone().unwrap();
     assert_eq!(observer.status("offline", PATIENCE).await.as_deref(), Some("offline"));
     machine.start_daemon().await;
     assert_eq!(observer.status("online", PATIENCE).await.as_deref(), Some("online"));

@@ -5,11 +5,11 @@
 //! person's commands keep their order and a slow model does not hold up another's known sentence.
 
 mod execute;
-mod warm;
 pub mod prompt;
 pub mod reflex;
 pub mod reply;
 pub mod turn;
+mod warm;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
@@ -32,6 +33,8 @@ pub struct Line {
     pub request: String,
     /// What it answered; none where it kept silent.
     pub answer: Option<String>,
+    /// When its last byte came.
+    pub at: Instant,
 }
 
 /// What the board remembers, whether it is plugged in or not.
@@ -151,13 +154,13 @@ fn serve(mut master: File, other_side: OwnedFd, stop: &AtomicBool, board: &Mutex
         waiting.extend_from_slice(&buffer[..count]);
         while let Some(end) = waiting.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = waiting.drain(..=end).collect();
-            let request = String::from_utf8_lossy(&line).trim().to_owned();
+            let (at, request) = (Instant::now(), String::from_utf8_lossy(&line).trim().to_owned());
             let mut board = board.lock().unwrap_or_else(PoisonError::into_inner);
             let answer = (!board.silent).then(|| board.answer(&request));
             if let Some(answer) = &answer {
                 let _ = master.write_all(format!("{answer}\n").as_bytes());
             }
-            board.lines.push(Line { request, answer });
+            board.lines.push(Line { request, answer, at });
         }
     }
     drop(other_side);

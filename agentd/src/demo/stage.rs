@@ -91,17 +91,14 @@ impl Stage {
             }
             if let Ok(health) = self.client.health().await {
                 ready.get_or_insert_with(|| begun.elapsed());
-                match health["model"]["state"].as_str() {
-                    Some("ready" | "off" | "down") => {
-                        let took = ready.unwrap_or_default().as_secs_f64() * 1000.0;
-                        let model = health["model"]["name"].as_str().unwrap_or("none");
-                        let state = health["model"]["state"].as_str().unwrap_or_default();
-                        self.console.field("daemon", &format!("ready in {}", time(took)));
-                        let loaded = time(begun.elapsed().as_secs_f64() * 1000.0);
-                        self.console.field("model", &format!("{model}: {state} after {loaded}"));
-                        break;
-                    }
-                    _ => {}
+                let state = health["model"]["state"].as_str().unwrap_or_default();
+                if matches!(state, "ready" | "off" | "down") {
+                    let took = ready.unwrap_or_default().as_secs_f64() * 1000.0;
+                    let model = health["model"]["name"].as_str().unwrap_or("none");
+                    self.console.field("daemon", &format!("ready in {}", time(took)));
+                    let loaded = time(begun.elapsed().as_secs_f64() * 1000.0);
+                    self.console.field("model", &format!("{model}: {state} after {loaded}"));
+                    break;
                 }
             }
             if Instant::now() > deadline {

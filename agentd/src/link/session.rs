@@ -16,10 +16,10 @@ use log::{info, warn};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::Link;
 use super::connection::{Answer, Client, Delivery, EVENTS, Event, Limits, Message, NotSent};
 use super::drain::Trouble;
 use super::status::Publisher;
-use super::{Link, stopped};
 use crate::store::StoreError;
 
 /// Messages that wait while the store fails.

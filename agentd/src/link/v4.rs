@@ -55,7 +55,6 @@ fn options(settings: &Settings) -> mqtt::MqttOptions {
     let server = &settings.server;
     let broker = mqtt::Broker::tcp(server.host.clone(), server.port);
     let mut options = mqtt::MqttOptions::new(settings.client_id.clone(), broker);
-    options.set_network_options(connection::network());
     if let Some(tls) = settings.tls.clone().filter(|_| server.tls) {
         options.set_transport(mqtt::Transport::tls_with_config(tls));
     }
@@ -80,6 +79,7 @@ pub(super) fn open(
 ) -> (mqtt::AsyncClient, BoxFuture<'static, ()>) {
     let (client, mut eventloop) =
         mqtt::AsyncClient::builder(options(settings)).capacity(connection::REQUESTS).build();
+    eventloop.network_options = connection::network();
     let driver = async move {
         loop {
             let event = match eventloop.poll().await {
