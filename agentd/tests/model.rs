@@ -9,4 +9,5 @@ mod real;
 #[path = "model/scripted.rs"]
 mod scripted;
 #[path = "model/support.rs"]
+#[expect(clippy::unwrap_used, reason = "a helper of tests: to panic is to fail the test")]
 mod support;

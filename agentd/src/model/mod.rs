@@ -8,6 +8,7 @@
 //! Bounds: [`QUEUE`] asks wait; an ask has a deadline and a token limit; a frame is at most
 //! [`frame::MAX_FRAME_BYTES`].
 
+pub mod bar;
 pub mod catalog;
 pub mod config;
 pub mod constrain;

