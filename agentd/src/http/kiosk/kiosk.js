@@ -244,13 +244,14 @@ function finished(outcome) {
 function offerChoice(to) {
   const choose = async (approve) => {
     for (const button of to.choices.children) button.disabled = true;
+    line(to, approve ? "approved here" : "denied here");
     try {
       await json(`/api/command/${encodeURIComponent(to.id)}/approve`, {
         method: "POST",
         body: JSON.stringify({ approve, by: "kiosk" }),
       });
-      if (approve) {
-        line(to, "approved here");
+      // The stream may have told the end before this answer came.
+      if (approve && !to.ended) {
         to.root.className = "command busy";
         to.choices.replaceChildren();
       }
