@@ -11,6 +11,7 @@ use agentd::client::{Client, ClientError, Events, Target};
 use agentd::command::{Command, MAX_PAYLOAD_BYTES, Status, fresh_id};
 use agentd::feed::Notice;
 use agentd::http::{HttpConfig, HttpError, MAX_CONNECTIONS, MAX_WATCHERS};
+use agentd::store::recent::MAX_RECENT;
 use serde_json::{Value, json};
 use support::Board;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -288,6 +289,33 @@ async fn an_approval_must_be_said_plainly_and_by_somebody_with_a_name() {
             );
         }
         assert_eq!(post(front.address, path, name(200).as_bytes()).await.0, 409);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_last_commands_are_listed_newest_first_up_to_their_bound() {
+    let board = Board::new(64);
+    served(&board, true, unchanged, async |front| {
+        let mut command = Command::from_text("open the roof");
+        command.timeout_ms = Some(1);
+        front.socket.command(&command).await.expect_err("it waits for approval");
+        for n in 1..MAX_RECENT {
+            let command = Command::from_text(format!("number {n}"));
+            front.socket.command(&command).await.expect("an outcome");
+        }
+        let all = front.tcp.get("/api/commands").await.expect("commands");
+        let all = all.as_array().expect("a list");
+        assert_eq!(all.len(), MAX_RECENT);
+        assert_eq!(all[0]["text"], format!("number {}", MAX_RECENT - 1));
+        assert_eq!(all[0]["outcome"]["status"], "done");
+        assert_eq!(all[0]["source"], "local");
+        assert_eq!(all[MAX_RECENT - 1]["outcome"]["status"], "waiting_approval");
+        front.tcp.command(&Command::from_text("one more")).await.expect("an outcome");
+        let all = front.tcp.get("/api/commands").await.expect("commands");
+        assert_eq!(all.as_array().map(Vec::len), Some(MAX_RECENT));
+        assert_eq!((&all[0]["text"], &all[0]["source"]), (&json!("one more"), &json!("http")));
+        assert_eq!(all[MAX_RECENT - 1]["text"], "number 1");
     })
     .await;
 }

@@ -4,16 +4,17 @@
 //! answer has [`MAX_ANSWER_BYTES`]; a connection is made within [`CONNECT_TIME`]. How long to wait for
 //! an outcome is the daemon's to decide; drop the future to stop waiting.
 
+mod error;
+mod events;
 pub mod sse;
+mod target;
 
-use std::path::PathBuf;
 use std::pin::Pin;
-use std::str::FromStr;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{Either, select};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::header::{AUTHORIZATION, HOST};
@@ -24,117 +25,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::command::{Command, Outcome};
+pub use error::ClientError;
+pub use events::Events;
 pub use sse::Event;
+pub use target::Target;
 
 /// The largest answer that is read.
 pub const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// How long a connection may take.
 pub const CONNECT_TIME: Duration = Duration::from_secs(5);
-
-/// Where the daemon listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
-    /// Its Unix socket.
-    Socket(PathBuf),
-    /// Host and port, over TCP without TLS.
-    Tcp(String),
-}
-
-impl FromStr for Target {
-    type Err = ClientError;
-
-    /// Reads `http://HOST[:PORT]` or the path of a socket.
-    fn from_str(text: &str) -> Result<Self, ClientError> {
-        let Some(authority) = text.strip_prefix("http://") else {
-            if text.contains("://") || text.is_empty() {
-                return Err(ClientError::Target { text: text.to_owned() });
-            }
-            return Ok(Self::Socket(text.into()));
-        };
-        let authority = authority.trim_end_matches('/');
-        let is_valid = authority.parse::<hyper::http::uri::Authority>().is_ok();
-        if !is_valid || authority.contains('@') {
-            return Err(ClientError::Target { text: text.to_owned() });
-        }
-        let has_port =
-            authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        Ok(Self::Tcp(if has_port { authority.to_owned() } else { format!("{authority}:80") }))
-    }
-}
-
-impl std::fmt::Display for Target {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Socket(path) => write!(f, "{}", path.display()),
-            Self::Tcp(authority) => write!(f, "http://{authority}"),
-        }
-    }
-}
-
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// Neither a path nor an address.
-    #[error(
-        "`{text}` is neither the path of a socket nor an address such as http://127.0.0.1:8080"
-    )]
-    Target {
-        /// What was given.
-        text: String,
-    },
-    /// Nobody answers there.
-    #[error("no agentd is listening on {target}: start it with `agentd run`, or name its socket")]
-    NotListening {
-        /// Where.
-        target: Target,
-    },
-    /// The caller may not open the socket.
-    #[error("you may not use {target}: run as root or as a member of the group that owns it")]
-    NotAllowed {
-        /// Where.
-        target: Target,
-    },
-    /// The connection cannot be made.
-    #[error("agentd on {target} cannot be reached")]
-    Connect {
-        /// Where.
-        target: Target,
-        /// The system's error.
-        source: std::io::Error,
-    },
-    /// The connection broke. What became of a command is asked for by its id.
-    #[error("the connection to agentd on {target} broke before the answer was complete")]
-    Broken {
-        /// Where.
-        target: Target,
-        /// The cause.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The command is stored and goes on, but the daemon no longer keeps the caller waiting.
-    #[error("`{id}` has not ended yet; ask again with the same id")]
-    NotYet {
-        /// The command's id.
-        id: String,
-        /// The outcome so far.
-        so_far: Option<Box<Outcome>>,
-    },
-    /// The daemon said no.
-    #[error("agentd refused: {message} ({code})")]
-    Refused {
-        /// A stable code.
-        code: String,
-        /// Why, and what to do.
-        message: String,
-    },
-    /// Something else than agentd answers there, or another version of it.
-    #[error("what answers on {target} is not understood ({why}): is it this version of agentd?")]
-    NotUnderstood {
-        /// Where.
-        target: Target,
-        /// What was wrong.
-        why: String,
-    },
-}
 
 /// The client. It holds no connection.
 #[derive(Debug, Clone)]
@@ -340,71 +239,6 @@ impl Client {
     }
 }
 
-/// What happens, one event after the other. Dropping it closes the connection.
-pub struct Events {
-    target: Target,
-    body: Incoming,
-    driver: Option<Driver>,
-    parser: sse::Parser,
-}
-
-impl Events {
-    /// The next event; none when the daemon has ended the stream. It may be dropped and called again
-    /// without losing anything.
-    pub async fn next(&mut self) -> Result<Option<Event>, ClientError> {
-        loop {
-            let event = self.parser.take().map_err(|e| self.broken(e.into()))?;
-            if event.is_some() {
-                return Ok(event);
-            }
-            match self.frame().await? {
-                Some(bytes) => self.parser.push(&bytes),
-                None => return Ok(None),
-            }
-        }
-    }
-
-    /// The whole body.
-    async fn rest(&mut self) -> Result<Bytes, ClientError> {
-        let whole = async {
-            let limited = Limited::new(&mut self.body, MAX_ANSWER_BYTES);
-            limited.collect().await.map(|body| body.to_bytes())
-        };
-        let whole = match &mut self.driver {
-            None => whole.await,
-            Some(driver) => match select(Box::pin(whole), driver).await {
-                Either::Left((whole, _)) => whole,
-                Either::Right((_, whole)) => whole.await,
-            },
-        };
-        whole.map_err(|e| self.broken(e))
-    }
-
-    async fn frame(&mut self) -> Result<Option<Bytes>, ClientError> {
-        let frame = match &mut self.driver {
-            None => self.body.frame().await,
-            Some(driver) => match select(self.body.frame(), driver).await {
-                Either::Left((frame, _)) => frame,
-                Either::Right((_, frame)) => {
-                    // It has handed over all that it had; the body tells the rest.
-                    let frame = frame.await;
-                    self.driver = None;
-                    frame
-                }
-            },
-        };
-        match frame {
-            None => Ok(None),
-            Some(Ok(frame)) => Ok(Some(frame.into_data().unwrap_or_default())),
-            Some(Err(error)) => Err(self.broken(error.into())),
-        }
-    }
-
-    fn broken(&self, source: Box<dyn std::error::Error + Send + Sync>) -> ClientError {
-        ClientError::Broken { target: self.target.clone(), source }
-    }
-}
-
 /// An id as one segment of a path.
 fn escape(id: &str) -> String {
     let mut out = String::new();
@@ -421,18 +255,6 @@ fn escape(id: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_target_is_a_path_or_an_address() {
-        let target = |text: &str| text.parse::<Target>().map(|t| t.to_string()).ok();
-        assert_eq!(target("/run/agentd/agentd.sock").as_deref(), Some("/run/agentd/agentd.sock"));
-        assert_eq!(target("http://127.0.0.1:8080/").as_deref(), Some("http://127.0.0.1:8080"));
-        assert_eq!(target("http://board").as_deref(), Some("http://board:80"));
-        assert_eq!(target("http://[::1]").as_deref(), Some("http://[::1]:80"));
-        for bad in ["https://board", "", "http://", "http://a b", "http://me@board", "http://b/x"] {
-            assert_eq!(target(bad), None, "{bad}");
-        }
-    }
 
     #[test]
     fn an_id_is_one_segment_of_a_path() {

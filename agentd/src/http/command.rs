@@ -17,6 +17,7 @@ use serde_json::json;
 use super::routes::{Problem, Shared};
 use crate::command::{self, Command, Denial, MAX_PAYLOAD_BYTES, Outcome, Refused};
 use crate::front::{Answer, Until};
+use crate::store::recent::Recent;
 
 /// How long a body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(10);
@@ -115,6 +116,12 @@ pub(super) async fn outcome(
         let message = format!("`{id}` is not known, or nothing has become of it yet");
         Problem::new(StatusCode::NOT_FOUND, "no_outcome", message)
     })
+}
+
+/// `GET /api/commands`: the last ones, the newest first.
+pub(super) async fn recent(State(shared): State<Shared>) -> Result<Json<Vec<Recent>>, Problem> {
+    let recent = shared.app.front.store().recent().await;
+    recent.map(Json).map_err(|e| Problem::store(&e))
 }
 
 /// `DELETE /api/command/{id}`: takes it back, where it has begun nothing.

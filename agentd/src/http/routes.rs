@@ -37,6 +37,7 @@ pub(super) fn router(app: AppState, source: &'static str, shutdown: Cancellation
         .route("/metrics", get(metrics))
         .route("/api/capabilities", get(capabilities))
         .route("/api/readings", get(readings))
+        .route("/api/commands", get(command::recent))
         .route("/api/events", get(events::events))
         .route("/api/command", post(command::command))
         .route("/api/command/{id}", get(command::outcome).delete(command::cancel))

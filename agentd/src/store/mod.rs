@@ -13,6 +13,7 @@ pub mod inbox;
 pub mod open;
 pub mod outbox;
 pub mod readings;
+pub mod recent;
 pub mod schema;
 
 use std::sync::Arc;

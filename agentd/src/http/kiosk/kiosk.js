@@ -80,7 +80,7 @@ async function watch() {
       if (!response.ok) throw new Error(`HTTP ${response.status}`);
       pause = 500;
       gone(false);
-      await Promise.all([refreshHealth(), refreshReadings(), refreshCapabilities(), catchUp()]);
+      await Promise.all([refreshHealth(), refreshReadings(), refreshCapabilities(), catchUp(), showRecent()]);
       await read(response.body);
     } catch (error) {
       console.warn(error);
@@ -138,7 +138,7 @@ function card(id, text) {
   const root = make("li", "command busy");
   const head = make("h3");
   head.append(make("q", "", text));
-  const time = make("time", "", new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
+  const time = make("time", "", clock(new Date()));
   head.append(time);
   const details = make("details");
   details.open = true;
@@ -244,13 +244,14 @@ function finished(outcome) {
 function offerChoice(to) {
   const choose = async (approve) => {
     for (const button of to.choices.children) button.disabled = true;
+    line(to, approve ? "approved here" : "denied here");
     try {
       await json(`/api/command/${encodeURIComponent(to.id)}/approve`, {
         method: "POST",
         body: JSON.stringify({ approve, by: "kiosk" }),
       });
-      if (approve) {
-        line(to, "approved here");
+      // The stream may have told the end before this answer came.
+      if (approve && !to.ended) {
         to.root.className = "command busy";
         to.choices.replaceChildren();
       }
@@ -295,6 +296,20 @@ function withdrawTakeBack(from, acting) {
   from.acting = true;
   from.choices.querySelector(".quiet")?.remove();
 }
+
+// A page that was just opened shows what is not over, so that an approval is not lost with a reload.
+async function showRecent() {
+  for (const { id, text, source, received_at: at, outcome } of (await json("/api/commands")).reverse()) {
+    if (cards.has(id) || (outcome && outcome.status !== "waiting_approval" && outcome.status !== "deferred")) continue;
+    const shown = card(id, text);
+    shown.began = performance.now() - Math.max(Date.now() - new Date(at), 0);
+    shown.time.textContent = clock(new Date(at));
+    line(shown, `accepted ${SOURCES[source] ?? source} and stored`, { at: 0 });
+    if (outcome) finished(outcome);
+  }
+}
+
+const clock = (date) => date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 
 // After a pause of the stream: what ended meanwhile.
 async function catchUp() {
@@ -378,11 +393,16 @@ function reading(name, value) {
 }
 
 const decimals = (value) => (Math.abs(value) >= 1000 ? 0 : Math.abs(value) >= 10 || value === 0 ? 1 : 2);
-const pretty = (value) => value.toLocaleString([], { maximumFractionDigits: decimals(value), minimumFractionDigits: Number.isInteger(value) ? 0 : 1 });
+// A sensor that counts has no decimals; one that measures keeps them at 61.0 too.
+const pretty = (value, counts) => value.toLocaleString([], {
+  maximumFractionDigits: counts ? 0 : decimals(value),
+  minimumFractionDigits: counts || Math.abs(value) >= 1000 ? 0 : 1,
+});
 
 function draw(of) {
   const [at, value] = of.last;
-  of.value.replaceChildren(pretty(value));
+  const counts = Number.isInteger(value) && of.points.every(([, v]) => Number.isInteger(v));
+  of.value.replaceChildren(pretty(value, counts));
   const unit = units[of.name];
   if (unit) of.value.append(make("small", "", unit));
   const points = [...of.points.filter(([t]) => t < at), [at, value]];
@@ -391,8 +411,8 @@ function draw(of) {
   const now = Date.now() / 1000;
   const age = now - at;
   of.root.classList.toggle("stale", age > STALE_SECONDS);
-  of.note.textContent = age > STALE_SECONDS ? ago(age) : `${pretty(low)} – ${pretty(high)}`;
-  of.svg.setAttribute("aria-label", `${of.name}: lowest ${pretty(low)}, highest ${pretty(high)} in ${HOURS} hours`);
+  of.note.textContent = age > STALE_SECONDS ? ago(age) : `${pretty(low, counts)} – ${pretty(high, counts)}`;
+  of.svg.setAttribute("aria-label", `${of.name}: lowest ${pretty(low, counts)}, highest ${pretty(high, counts)} in ${HOURS} hours`);
   // A sensor that has only just begun fills the drawing, and one that hardly moves stays flat.
   const from = Math.max(points[0][0], now - HOURS * 3600);
   const span = Math.max(now - from, 60);
