@@ -1,17 +1,14 @@
 //! `agentd model`: the catalogue, and what of it is installed.
 
-use std::cell::RefCell;
-use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use indicatif::{ProgressBar, ProgressStyle};
-
 use super::{BAD_DATA, NO_INPUT, UNAVAILABLE, chain, fail};
+use crate::model::bar::Bar;
 use crate::model::catalog::{Catalog, Entry};
 use crate::model::config::default_dir;
 use crate::model::gguf::Header;
-use crate::model::pull::{self, Phase, Progress, Pulled};
+use crate::model::pull::{self, Pulled};
 
 #[derive(Debug, Clone, clap::Subcommand)]
 pub(super) enum ModelCommand {
@@ -95,7 +92,7 @@ fn say(text: &str) -> ExitCode {
 fn pull(entry: &Entry, dir: &Path) -> ExitCode {
     let bar = Bar::default();
     let pulled = pull::pull(entry, dir, &bar);
-    bar.clear();
+    drop(bar);
     match pulled {
         Ok(Pulled::Installed(path)) => {
             say(&format!("{} is installed: {}", entry.name, path.display()))
@@ -130,7 +127,7 @@ fn list(dir: &Path, json: bool) -> ExitCode {
 fn verify(entry: &Entry, dir: &Path) -> ExitCode {
     let bar = Bar::default();
     let verified = pull::verify(entry, dir, &bar);
-    bar.clear();
+    drop(bar);
     match verified {
         Ok(Ok(path)) => say(&format!("{} is whole: {}", entry.name, path.display())),
         Ok(Err(what)) => fail(
@@ -162,54 +159,4 @@ pub fn summary(header: &Header) -> String {
         header.context_length.map_or_else(unknown, |n| n.to_string()),
         header.needs_bytes / (1024 * 1024),
     )
-}
-
-/// A progress bar on a terminal; elsewhere one line for each phase.
-#[derive(Default)]
-struct Bar(RefCell<Option<ProgressBar>>);
-
-impl Bar {
-    fn clear(&self) {
-        if let Some(bar) = self.0.borrow_mut().take() {
-            bar.finish_and_clear();
-        }
-    }
-}
-
-impl Progress for Bar {
-    fn begin(&self, phase: Phase, total: Option<u64>) {
-        let what = match phase {
-            Phase::Download => "downloading",
-            Phase::Unpack => "unpacking",
-            Phase::Verify => "verifying",
-        };
-        self.clear();
-        if !std::io::stderr().is_terminal() {
-            eprintln!("{what} ...");
-            return;
-        }
-        let bar = match total {
-            Some(total) => ProgressBar::new(total),
-            None => ProgressBar::new_spinner(),
-        };
-        let style = match total {
-            Some(_) => "{msg:>11} {bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
-            None => "{msg:>11} {spinner} {elapsed}",
-        };
-        if let Ok(style) = ProgressStyle::with_template(style) {
-            bar.set_style(style);
-        }
-        bar.set_message(what);
-        if total.is_none() {
-            // Where nobody tells how far it is, the spinner shows that it lives.
-            bar.enable_steady_tick(std::time::Duration::from_millis(120));
-        }
-        self.0.replace(Some(bar));
-    }
-
-    fn at(&self, done: u64) {
-        if let Some(bar) = &*self.0.borrow() {
-            bar.set_position(done);
-        }
-    }
 }

@@ -69,6 +69,13 @@ impl SendError {
     }
 }
 
+/// How often an OpenMP thread looks before it goes to sleep at a barrier. libgomp's default is minutes of
+/// looking, in which a preempted thread holds up the others: on two cores of which others took a share a
+/// command took 2.2 s with it, 0.35 s with this, and 0.5 s with one thread. Whoever sets it is heard.
+fn spin_count() -> std::ffi::OsString {
+    std::env::var_os("GOMP_SPINCOUNT").unwrap_or_else(|| "3000".into())
+}
+
 impl Process {
     /// Starts `executable` with a socket as its stdin.
     pub fn start(executable: &Path, arguments: &[String]) -> io::Result<Self> {
@@ -76,6 +83,7 @@ impl Process {
         ours.set_nonblocking(true)?;
         let mut child = Command::new(executable)
             .args(arguments)
+            .env("GOMP_SPINCOUNT", spin_count())
             .stdin(OwnedFd::from(theirs))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
