@@ -129,9 +129,16 @@ impl Config {
                 place: path.display().to_string(),
                 problem: e.to_string(),
             })?;
-        let config: Self = serde_path_to_error::deserialize(merged).map_err(|e| {
-            let key = e.path().to_string();
-            let problem = explain(&key, &e.into_inner().to_string());
+        let config: Self = serde_path_to_error::deserialize(merged.clone()).map_err(|e| {
+            // The config crate's own words for a wrong word do not say which words there are; serde's do.
+            let again: Option<serde_json::Value> = merged.try_deserialize().ok();
+            let again =
+                again.and_then(|value| serde_path_to_error::deserialize::<_, Self>(value).err());
+            let (key, message) = match again {
+                Some(e) => (e.path().to_string(), e.into_inner().to_string()),
+                None => (e.path().to_string(), e.into_inner().to_string()),
+            };
+            let problem = explain(&key, &message);
             let unknown = problem.strip_prefix("unknown key `").and_then(|p| p.split('`').next());
             let place = place_of(text, path, &document, &key, unknown);
             ConfigError::Bad { place, problem }
@@ -202,7 +209,7 @@ fn explain(key: &str, message: &str) -> String {
     };
     let what = if message.starts_with("unknown field") {
         format!("unknown key `{given}`")
-    } else if message.starts_with("unknown variant") || message.contains("does not have variant") {
+    } else if message.starts_with("unknown variant") {
         format!("`{key}` cannot be `{given}`")
     } else {
         return format!("`{key}`: {message}");

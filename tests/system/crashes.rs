@@ -74,8 +74,9 @@ async fn commands_that_waited_when_the_daemon_was_killed_are_carried_out_once() 
 #[tokio::test]
 async fn a_worker_killed_in_the_middle_of_a_command_ends_it_honestly_and_comes_back() {
     let folder = tempfile::tempdir().unwrap();
-    let script = "[[answer]]\nmatches = \"slow\"\ntext = \"set_output(device=pump, state=on)\"\ndelay_ms = 60000\n\
-                  [[answer]]\nmatches = \"quick\"\ntext = \"set_output(device=fan, state=on)\"\n";
+    let script = "[[reply]]\nwhen = \"slow\"\nsay = \"set_output(device=pump, state=on)\"\ndelay_ms = 60000\n\
+                  [[reply]]\nwhen = \"quick\"\nsay = \"set_output(device=fan, state=on)\"\n\
+                  [[reply]]\nwhen = \"\"\nsay = \"none()\"\n";
     let config = scripted_model(folder.path(), script);
     let machine =
         Machine::start(Setting { config, folder: Some(folder), ..Setting::default() }).await;
