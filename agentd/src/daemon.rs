@@ -37,7 +37,7 @@ use crate::model::supervisor::Supervisor;
 use crate::model::{self, Model};
 use crate::policy::Policy;
 use crate::poll::Poll;
-use crate::store::{Opened, Store};
+use crate::store::{Opened, Store, StoreError};
 use crate::watchdog::{self, Heartbeat};
 use crate::wyoming::Wyoming;
 
@@ -102,6 +102,7 @@ pub async fn run(config: Config) -> Result<()> {
     for (name, state) in toolbox.port_states() {
         base.start("port state", watch_port(name, state, health.clone(), base.stop.clone()));
     }
+    base.start("store state", watch_store(store.trouble(), health.clone(), base.stop.clone()));
     let model = start_model(&config, &health, &metrics, &mut base)?;
     let capabilities = capabilities(&toolbox, &config);
 
@@ -337,6 +338,23 @@ async fn watch_port(
         }
         tokio::select! {
             changed = state.changed() => if changed.is_err() { return stop.cancelled().await },
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+async fn watch_store(
+    mut trouble: watch::Receiver<Option<StoreError>>,
+    health: Health,
+    stop: CancellationToken,
+) {
+    loop {
+        match &*trouble.borrow_and_update() {
+            Some(error) => health.lose("store", error.to_string()),
+            None => health.regain("store"),
+        }
+        tokio::select! {
+            changed = trouble.changed() => if changed.is_err() { return stop.cancelled().await },
             () = stop.cancelled() => return,
         }
     }

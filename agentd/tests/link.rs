@@ -1,6 +1,8 @@
 //! The MQTT link against real brokers: mosquitto, started as the daemon starts it, and a scripted one
 //! that misbehaves.
 
+#![expect(clippy::disallowed_methods, reason = "the tests are the daemon that spawns")]
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -702,17 +704,14 @@ async fn a_command_is_acknowledged_only_once_it_is_stored_and_its_redelivery_add
     let other = rusqlite::Connection::open_with_flags(board.database(), flags).expect("open");
     other.execute_batch("BEGIN IMMEDIATE").expect("lock");
     broker.say(&command_packet(false)).await;
-    until("the failure is known", async || {
-        board.health.degraded().iter().any(|lost| lost.component == "store")
-    })
-    .await;
+    until("the failure is known", async || board.store.trouble().borrow().is_some()).await;
     assert_eq!(board.metrics.commands_accepted_total.get(), 0);
     assert!(!broker.has_acknowledged(), "a PUBACK without a row");
 
     other.execute_batch("ROLLBACK").expect("unlock");
     broker.until_acknowledged(7).await;
     assert!(board.store.next(Vec::new()).await.expect("next").is_some(), "stored by then");
-    until("the store is well", async || board.health.degraded().is_empty()).await;
+    until("the store is well", async || board.store.trouble().borrow().is_none()).await;
 
     broker.say(&command_packet(true)).await;
     broker.until_acknowledged(7).await;

@@ -40,6 +40,7 @@ pub struct Machine {
     pub client: Client,
     daemon: Option<Child>,
     folder: TempDir,
+    disk_kib: Option<u32>,
     /// Figures read off the start.
     pub ready_after: Duration,
 }
@@ -53,6 +54,8 @@ pub struct Setting {
     pub config: String,
     /// The folder to use, from a machine before.
     pub folder: Option<TempDir>,
+    /// The size of a disk of its own for the database, in KiB, in a mount namespace of the daemon's.
+    pub disk_kib: Option<u32>,
 }
 
 impl Machine {
@@ -61,6 +64,8 @@ impl Machine {
         let folder = setting.folder.unwrap_or_else(|| tempfile::tempdir().expect("a folder"));
         let port = folder.path().join("board");
         let greenhouse = Greenhouse::plug_in(&port).expect("a pseudo-terminal");
+        let disk = folder.path().join("disk");
+        std::fs::create_dir_all(&disk).expect("a folder for the database");
         let mut text = base_config(folder.path());
         let (mut broker, mut observer, mut broker_port) = (None, None, 0);
         if let Some(protocol) = setting.mqtt {
@@ -83,6 +88,7 @@ impl Machine {
             client,
             daemon: None,
             folder,
+            disk_kib: setting.disk_kib,
             ready_after: Duration::ZERO,
         };
         machine.start_daemon().await;
@@ -97,7 +103,20 @@ impl Machine {
     pub async fn start_daemon(&mut self) {
         let begun = Instant::now();
         let log = std::fs::File::options().create(true).append(true).open(self.log_path());
-        let child = tokio::process::Command::new(binary())
+        let mut command = match self.disk_kib {
+            None => tokio::process::Command::new(binary()),
+            Some(kib) => {
+                // Its own disk, which needs no privilege: a tmpfs that only this daemon sees.
+                let mount =
+                    format!("mount -t tmpfs -o size={kib}k none {} && exec \"$@\"", self.disk());
+                let mut command = tokio::process::Command::new("unshare");
+                command
+                    .args(["--mount", "--map-root-user", "sh", "-c", &mount, "sh"])
+                    .arg(binary());
+                command
+            }
+        };
+        let child = command
             .args(["run", "--config"])
             .arg(self.folder.path().join("agentd.toml"))
             .stdin(Stdio::null())
@@ -224,6 +243,27 @@ impl Machine {
         run_with_config(&self.folder.path().join("agentd.toml"), arguments).await
     }
 
+    fn disk(&self) -> String {
+        self.folder.path().join("disk").display().to_string()
+    }
+
+    /// Fills the daemon's own disk.
+    pub fn fill_disk(&self) {
+        use std::io::Write as _;
+        let mut file = std::fs::File::create(self.filler()).expect("a file on its disk");
+        while file.write_all(&[0; 1024]).is_ok() {}
+    }
+
+    /// Makes room again.
+    pub fn free_disk(&self) {
+        std::fs::remove_file(self.filler()).expect("the file was there");
+    }
+
+    /// The file that fills the disk, seen through the daemon's mount namespace.
+    fn filler(&self) -> String {
+        format!("/proc/{}/root{}/filler", self.daemon_pid(), self.disk())
+    }
+
     /// The machine's folder.
     pub fn path(&self) -> &Path {
         self.folder.path()
@@ -273,7 +313,7 @@ fn base_config(folder: &Path) -> String {
     format!(
         "[device]\nid = \"{DEVICE}\"\n[store]\npath = \"{}\"\n[http]\nlisten = \"off\"\nsocket = \"{}\"\n\
          [[serial]]\nname = \"board\"\npath = \"{}\"\n",
-        at("agentd.db"),
+        at("disk/agentd.db"),
         at("agentd.sock"),
         at("board"),
     )

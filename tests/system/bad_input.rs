@@ -1,6 +1,6 @@
 //! Bad input gets a clear error, and nothing is lost.
 
-use agentd::command::Status;
+use agentd::command::{Command, Status};
 use agentd_tests::{Machine, NO_MODEL, PATIENCE, Setting, run_with_config};
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ async fn check(machine: &Machine) -> (Vec<Value>, Option<i32>) {
 fn level<'a>(findings: &'a [Value], what: &str) -> (&'a str, &'a str) {
     let finding = findings.iter().find(|finding| finding["what"] == what);
     let finding = finding.unwrap_or_else(|| panic!("nothing about {what}: {findings:?}"));
-    (finding["level"].as_str().unwrap(), finding["message"].as_str().unwrap())
+    (finding["level"].as_str().expect("a level"), finding["message"].as_str().expect("a message"))
 }
 
 #[tokio::test]
@@ -123,13 +123,14 @@ async fn a_model_that_is_no_model_is_told_and_known_sentences_work() {
 #[tokio::test]
 async fn a_damaged_database_is_moved_aside_and_told() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("agentd.db"), "this is not a database").unwrap();
+    std::fs::create_dir(folder.path().join("disk")).unwrap();
+    std::fs::write(folder.path().join("disk/agentd.db"), "this is not a database").unwrap();
     let config = NO_MODEL.to_owned();
     let machine =
         Machine::start(Setting { config, folder: Some(folder), ..Setting::default() }).await;
     let cause = machine.degraded("store:past").await.expect("health tells");
     assert!(cause.contains("damaged") && cause.contains("unusable-"), "{cause}");
-    let kept = std::fs::read_dir(machine.path())
+    let kept = std::fs::read_dir(machine.path().join("disk"))
         .unwrap()
         .flatten()
         .any(|entry| entry.file_name().to_string_lossy().starts_with("agentd.db.unusable-"));
@@ -148,4 +149,44 @@ async fn check_finds_a_missing_board_and_a_missing_broker_and_says_that_it_could
     assert_eq!(level(&findings, "mqtt").0, "warning");
     assert_eq!((level(&findings, "store").0, level(&findings, "tools").0), ("ok", "ok"));
     assert_eq!(code, Some(0));
+}
+
+#[tokio::test]
+async fn a_full_disk_stops_what_cannot_be_recorded_and_nothing_else() {
+    let config = NO_MODEL.to_owned();
+    let machine =
+        Machine::start(Setting { config, disk_kib: Some(2048), ..Setting::default() }).await;
+    assert_eq!(machine.ask("turn on the pump").await.status, Status::Done);
+    machine.fill_disk();
+    // The log of the database may still have room for some; sooner or later one cannot be recorded.
+    let (mut accepted, mut refused) = (Vec::new(), 0);
+    for n in 0..400 {
+        let id = format!("full-{n}");
+        let text = format!("set the fan to {} percent", n % 100);
+        let command = Command { id: id.clone(), ..Command::from_text(text) };
+        match machine.client.submit(&command).await {
+            Ok(()) => accepted.push(id),
+            Err(error) => {
+                assert!(error.to_string().contains("disk is full"), "{error}");
+                refused += 1;
+            }
+        }
+        if refused > 3 {
+            break;
+        }
+    }
+    assert!(refused > 0, "a disk of 2 MiB is full after {} commands", accepted.len());
+    machine.until("health tells", async |m| m.degraded("store").await.is_some()).await;
+    machine.free_disk();
+    let mut done = 0;
+    for id in &accepted {
+        machine
+            .until("it ends", async |m| m.client.outcome(id).await.ok().flatten().is_some())
+            .await;
+        let outcome = machine.client.outcome(id).await.unwrap().unwrap();
+        done += usize::from(outcome.status == Status::Done);
+    }
+    assert_eq!(machine.greenhouse.actions().len(), 1 + done, "what is not done was not sent");
+    assert_eq!(machine.ask("turn off the pump").await.status, Status::Done);
+    machine.until("health is well", async |m| m.degraded("store").await.is_none()).await;
 }

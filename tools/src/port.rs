@@ -67,7 +67,10 @@ pub struct Exchange {
     pub line: String,
     /// The lines that end the exchange.
     pub patterns: Arc<Patterns>,
-    /// When to stop waiting. It holds for the time in the queue too.
+    /// How long the device may take, from the exchange's turn. The time in the queue does not count, or a
+    /// request would be sent with no time left to hear its answer.
+    pub timeout: Duration,
+    /// When to stop waiting, wherever the exchange is.
     pub deadline: Instant,
 }
 
@@ -207,11 +210,12 @@ impl PortTask {
     }
 
     async fn serve(&mut self, request: Request) {
-        let Request { exchange, reply, taken } = request;
+        let Request { mut exchange, reply, taken } = request;
         if reply.is_closed() || taken.swap(true, Ordering::AcqRel) {
             return;
         }
         let mut wire = Vec::new();
+        exchange.deadline = exchange.deadline.min(Instant::now() + exchange.timeout);
         let result = match self.send(&exchange, &mut wire).await {
             Ok(()) => self.receive(&exchange, &mut wire).await,
             Err(error) => Err(error),

@@ -45,7 +45,8 @@ impl Tool for Serial {
     async fn run(&self, args: &Args, deadline: Instant) -> Result<Output, Failure> {
         let line =
             self.send.render(args).map_err(|e| ToolError::BadRequest { why: e.to_string() })?;
-        let exchange = Exchange { line, patterns: self.patterns.clone(), deadline };
+        let (patterns, timeout) = (self.patterns.clone(), self.spec.timeout());
+        let exchange = Exchange { line, patterns, timeout, deadline };
         let answer = self.port.exchange(exchange).await?;
         if answer.refused {
             let captures = self.patterns.fail.as_ref().and_then(|fail| fail.captures(&answer.line));

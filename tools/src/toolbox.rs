@@ -163,8 +163,13 @@ impl Toolbox {
             let why = format!("there is no tool `{}`", args::shorten(name));
             return Err(ToolError::BadRequest { why }.into());
         };
-        let own = Instant::now() + opened.tool.spec().timeout();
-        opened.tool.run(args, deadline.min(own)).await
+        let spec = opened.tool.spec();
+        // A serial exchange counts its own time from its turn, since it may wait behind others.
+        let deadline = match spec.kind {
+            Kind::Serial => deadline,
+            _ => deadline.min(Instant::now() + spec.timeout()),
+        };
+        opened.tool.run(args, deadline).await
     }
 
     /// The reply to the person, from what came back: `reply`, else `reply_none`, else plain words.

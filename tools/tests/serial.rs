@@ -420,6 +420,24 @@ async fn an_argument_cannot_smuggle_in_a_second_request() {
 }
 
 #[tokio::test]
+async fn the_time_in_the_queue_does_not_count_against_the_device() {
+    let mut board = Board::plug_in();
+    let (toolbox, task) = open_with(port(&board.path), 300);
+    beside(task, async {
+        let (first, second, ()) =
+            tokio::join!(set(&toolbox, "fan"), set(&toolbox, "pump"), async {
+                board.hears().await;
+                // The first is never answered. The second gets its own time, not what is left.
+                board.hears().await;
+                board.says("OK\n").await;
+            });
+        assert_eq!(first.unwrap_err().error.code(), "no_answer");
+        assert!(second.is_ok(), "{second:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_overlong_line_is_passed_over_and_the_answer_behind_it_is_read() {
     let mut board = Board::plug_in();
     let (toolbox, task) = open(&board.path);

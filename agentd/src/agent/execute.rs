@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use agentd_tools::{Args, Output};
 use futures_util::FutureExt as _;
-use log::{error, info};
+use log::{error, info, warn};
 use tokio::sync::mpsc;
 
 use super::turn::{Event, Ran, Step, Turn};
@@ -163,7 +163,6 @@ impl Agent {
             Ok(false) => Err(Denial::new("cancelled", "it was cancelled")),
             Err(error) => {
                 error!(command_id:% = id, error:% = error; "a call cannot be recorded and is not made");
-                self.health.lose("store", error.to_string());
                 Err(Denial::new("not_recorded", error.to_string()))
             }
         }
@@ -232,9 +231,9 @@ impl Agent {
         };
         loop {
             match self.store.finish(ending.clone()).await {
-                Ok(_) => break self.health.regain("store"),
+                Ok(_) => break,
                 Err(error) => {
-                    self.health.lose("store", error.to_string());
+                    warn!(command_id:% = waiting.command.id, error:% = error; "an outcome waits for the store");
                     tokio::time::sleep(STORE_RETRY).await;
                 }
             }

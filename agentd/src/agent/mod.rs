@@ -18,6 +18,7 @@ use agentd_tools::Toolbox;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use log::warn;
 use tokio_util::sync::CancellationToken;
 
 use crate::health::Health;
@@ -117,7 +118,7 @@ impl Agent {
                         break;
                     }
                     Err(error) => {
-                        self.health.lose("store", error.to_string());
+                        warn!(error:% = error; "the inbox cannot be read");
                         store_failed = true;
                         break;
                     }

@@ -24,7 +24,7 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::command::{Command, Outcome};
+use crate::command::{Command, Denial, Outcome};
 pub use error::ClientError;
 pub use events::Events;
 pub use sse::Event;
@@ -70,11 +70,21 @@ impl Client {
         self.checked(status, value)
     }
 
-    /// Hands a command in and does not wait: when this returns, it is stored.
+    /// Hands a command in and does not wait: when this returns, it is stored. A command that is turned
+    /// away is an error here.
     pub async fn submit(&self, command: &Command) -> Result<(), ClientError> {
         let body = serde_json::to_vec(command).map_err(|e| self.not_understood(&e))?;
         let (status, body) = self.exchange(Method::POST, "/api/command?wait=0", body).await?;
-        self.checked::<Value>(status, self.json(&body)?).map(drop)
+        let value = self.json(&body)?;
+        if status.is_success() {
+            return Ok(());
+        }
+        // Turned away at the door: an outcome with the reason in `error`, or the error alone.
+        let denial = value.get("error").cloned().unwrap_or_default();
+        match serde_json::from_value::<Denial>(denial) {
+            Ok(Denial { code, message }) => Err(ClientError::Refused { code, message }),
+            Err(error) => Err(self.not_understood(&error)),
+        }
     }
 
     /// The outcome so far of a command; none where it is not known or nothing has become of it yet.

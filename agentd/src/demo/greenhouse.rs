@@ -109,7 +109,7 @@ impl Greenhouse {
         }
     }
 
-    /// Whether the board hears but does not answer.
+    /// Whether the board hears what is to act but does not answer; it still tells its readings.
     pub fn set_silent(&self, silent: bool) {
         self.board().silent = silent;
     }
@@ -156,7 +156,8 @@ fn serve(mut master: File, other_side: OwnedFd, stop: &AtomicBool, board: &Mutex
             let line: Vec<u8> = waiting.drain(..=end).collect();
             let (at, request) = (Instant::now(), String::from_utf8_lossy(&line).trim().to_owned());
             let mut board = board.lock().unwrap_or_else(PoisonError::into_inner);
-            let answer = (!board.silent).then(|| board.answer(&request));
+            let deaf = board.silent && request != "READ";
+            let answer = (!deaf).then(|| board.answer(&request));
             if let Some(answer) = &answer {
                 let _ = master.write_all(format!("{answer}\n").as_bytes());
             }

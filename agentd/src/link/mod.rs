@@ -69,8 +69,6 @@ pub struct Link {
     door: Door,
     health: Health,
     window: Window,
-    /// The link has said that the store is lost, and says when it works again.
-    store_lost: bool,
 }
 
 impl Link {
@@ -107,7 +105,6 @@ impl Link {
             door: Door { topics, store, metrics },
             health,
             window: Window::default(),
-            store_lost: false,
         })
     }
 

@@ -167,7 +167,7 @@ impl<'a> Session<'a> {
         }
         self.store_retry_at = None;
         match self.work().await {
-            Ok(()) => self.store_works(),
+            Ok(()) => {}
             Err(Trouble::Store(error)) => self.store_failed(&error, now),
             Err(Trouble::Connection(cause)) => return Err(cause),
         }
@@ -241,16 +241,9 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn store_works(&mut self) {
-        if std::mem::take(&mut self.link.store_lost) {
-            self.link.health.regain("store");
-        }
-    }
-
     pub(super) fn store_failed(&mut self, error: &StoreError, now: Instant) {
+        warn!(error:% = error; "the store failed; the link tries again");
         self.store_retry_at = Some(now + STORE_RETRY);
-        self.link.store_lost = true;
-        self.link.health.lose("store", error.to_string());
     }
 
     pub(super) fn publish(

@@ -83,6 +83,7 @@ pub struct Store {
     jobs: mpsc::Sender<Job>,
     inbox_changed: Arc<watch::Sender<u64>>,
     outbox_changed: Arc<watch::Sender<u64>>,
+    trouble: Arc<watch::Sender<Option<StoreError>>>,
     feed: Feed,
     most_waiting: i64,
     limits: outbox::Limits,
@@ -109,11 +110,27 @@ impl Store {
             jobs,
             inbox_changed: Arc::new(watch::Sender::new(0)),
             outbox_changed: Arc::new(watch::Sender::new(0)),
+            trouble: Arc::new(watch::Sender::new(None)),
             feed,
             most_waiting: most_waiting.into(),
             limits,
         };
         Ok(Opened { store, thread, interrupted, moved_aside })
+    }
+
+    /// Runs a job that writes, and keeps [`Store::trouble`] true.
+    async fn write<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let result = self.run(job).await;
+        let trouble = result.as_ref().err().filter(|error| **error != StoreError::Closed).cloned();
+        self.trouble.send_if_modified(|known| {
+            let changed = *known != trouble;
+            *known = trouble;
+            changed
+        });
+        result
     }
 
     async fn run<T: Send + 'static>(
@@ -134,7 +151,7 @@ impl Store {
         let (bounds, now) = ((self.most_waiting, self.limits), command::now());
         let (text, source) = (command.summary(), origin.source.clone());
         let accepted =
-            self.run(move |db| inbox::accept(db, &command, &origin, bounds, now)).await?;
+            self.write(move |db| inbox::accept(db, &command, &origin, bounds, now)).await?;
         match &accepted {
             Accepted::New(id) => {
                 self.feed.tell(Notice::Accepted { id: id.clone(), text, source });
@@ -156,7 +173,7 @@ impl Store {
         let now = command::now();
         let outcome = Outcome::denied(id, denial, now, now);
         let (limits, stored) = (self.limits, outcome.clone());
-        self.run(move |db| {
+        self.write(move |db| {
             let transaction = db.transaction()?;
             outbox::put_outcome(&transaction, limits, &stored, reply, now)?;
             Ok(transaction.commit()?)
@@ -184,7 +201,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let (id, plan, records) = (id.to_owned(), plan.clone(), records.to_vec());
         let now = command::now();
-        self.run(move |db| ending::begin_call(db, &id, &plan, step, idempotent, &records, now))
+        self.write(move |db| ending::begin_call(db, &id, &plan, step, idempotent, &records, now))
             .await
     }
 
@@ -192,7 +209,7 @@ impl Store {
     pub async fn finish(&self, ending: Ending) -> Result<bool, StoreError> {
         let (limits, outcome) = (self.limits, ending.outcome.clone());
         let finished = self
-            .run(move |db| {
+            .write(move |db| {
                 let transaction = db.transaction()?;
                 let finished = ending::finish(&transaction, &ending, limits)?;
                 transaction.commit()?;
@@ -217,7 +234,7 @@ impl Store {
     pub async fn approve(&self, id: &str, yes: bool, by: &str) -> Result<bool, StoreError> {
         if yes {
             let (id, by) = (id.to_owned(), by.to_owned());
-            let changed = self.run(move |db| inbox::approve(db, &id, &by)).await?;
+            let changed = self.write(move |db| inbox::approve(db, &id, &by)).await?;
             self.inbox_changed.send_modify(|n| *n += 1);
             return Ok(changed);
         }
@@ -243,7 +260,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let (key, limits, now) = (id.to_owned(), self.limits, command::now());
         let outcome = self
-            .run(move |db| {
+            .write(move |db| {
                 // Looked up and ended in one transaction, so that no call can begin in between.
                 let transaction = db.transaction()?;
                 let Some(received_at) = inbox::untouched(&transaction, &key)? else {
@@ -268,7 +285,7 @@ impl Store {
     /// Queues an event that no command caused.
     pub async fn event(&self, kind: &str, fields: Map<String, Value>) -> Result<(), StoreError> {
         let (kind, limits, now) = (kind.to_owned(), self.limits, command::now());
-        self.run(move |db| {
+        self.write(move |db| {
             let transaction = db.transaction()?;
             outbox::put_event(&transaction, limits, &kind, fields, now)?;
             Ok(transaction.commit()?)
@@ -282,7 +299,7 @@ impl Store {
     pub async fn readings(&self, readings: Vec<(String, f64)>) -> Result<(), StoreError> {
         let at = command::now().as_second();
         let told = readings.clone();
-        self.run(move |db| {
+        self.write(move |db| {
             let transaction = db.transaction()?;
             for (sensor, value) in &readings {
                 transaction
@@ -309,7 +326,7 @@ impl Store {
 
     /// Removes outbox rows that the broker has acknowledged.
     pub async fn delivered(&self, ids: Vec<i64>) -> Result<usize, StoreError> {
-        self.run(move |db| Ok(outbox::delivered(db, &ids)?)).await
+        self.write(move |db| Ok(outbox::delivered(db, &ids)?)).await
     }
 
     /// The outbox at a glance.
@@ -320,7 +337,7 @@ impl Store {
 
     /// Removes what is past its bound. Returns how many rows went.
     pub async fn housekeep(&self, now: Timestamp) -> Result<usize, StoreError> {
-        self.run(move |db| Ok(schema::housekeep(db, now)?)).await
+        self.write(move |db| Ok(schema::housekeep(db, now)?)).await
     }
 
     /// Wakes when a command may be waiting, or one has ended.
@@ -331,6 +348,11 @@ impl Store {
     /// Wakes when an outbox row may be waiting.
     pub fn outbox_changed(&self) -> watch::Receiver<u64> {
         self.outbox_changed.subscribe()
+    }
+
+    /// Why the last write failed; none while writing works.
+    pub fn trouble(&self) -> watch::Receiver<Option<StoreError>> {
+        self.trouble.subscribe()
     }
 
     /// What is happening, for those who watch.
