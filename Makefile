@@ -47,6 +47,7 @@ bench: $(MODEL_FILE) ## Measure latency, memory and start-up, and print them
 
 .PHONY: arm64
 arm64: ## Cross-build the daemon for arm64 with Debian's toolchain
+	@scripts/setup build
 	@scripts/arm64-toolchain
 	@scripts/arm64-build
 
@@ -67,5 +68,6 @@ clean: ## Remove what was built
 	cargo clean
 
 $(MODEL_FILE):
+	@scripts/setup build demo
 	@cargo build --release -p agentd
 	@$(BIN) model pull --dir $(MODELS)

@@ -47,8 +47,8 @@ impl Console {
     pub fn field(self, label: &str, value: &str) {
         let mut rows: Vec<String> = vec![String::new()];
         for word in value.split(' ') {
-            let row = rows.last_mut().map_or(0, |row| row.chars().count());
-            if row > 0 && row + word.chars().count() + 1 > WIDTH - LABEL - 4 {
+            let row = rows.last_mut().map_or(0, |row| width(row));
+            if row > 0 && row + width(word) + 1 > WIDTH - LABEL - 4 {
                 rows.push(word.to_owned());
             } else if let Some(last) = rows.last_mut() {
                 if row > 0 {
@@ -111,7 +111,31 @@ impl Console {
     }
 }
 
+/// How wide a text is on the terminal: colours take no room.
+fn width(text: &str) -> usize {
+    let (mut width, mut in_colour) = (0, false);
+    for c in text.chars() {
+        match c {
+            '\x1b' => in_colour = true,
+            'm' if in_colour => in_colour = false,
+            _ => width += usize::from(!in_colour),
+        }
+    }
+    width
+}
+
 /// Milliseconds below a second, else seconds.
 pub fn time(ms: f64) -> String {
     if ms < 1000.0 { format!("{ms:.1} ms") } else { format!("{:.2} s", ms / 1000.0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_take_no_room_and_times_are_told_in_their_unit() {
+        assert_eq!(width("\x1b[1;32mdone\x1b[0m"), 4);
+        assert_eq!((time(2.04), time(2040.0)), ("2.0 ms".into(), "2.04 s".into()));
+    }
 }

@@ -96,6 +96,9 @@ impl Stage {
                     let took = ready.unwrap_or_default().as_secs_f64() * 1000.0;
                     let model = health["model"]["name"].as_str().unwrap_or("none");
                     self.console.field("daemon", &format!("ready in {}", time(took)));
+                    if state == "ready" {
+                        self.prompt_is_warm(deadline).await?;
+                    }
                     let loaded = time(begun.elapsed().as_secs_f64() * 1000.0);
                     self.console.field("model", &format!("{model}: {state} after {loaded}"));
                     break;
@@ -115,9 +118,21 @@ impl Stage {
         Ok(())
     }
 
+    /// Waits until the static part of the prompt is computed, as it is on a board that has been on for a
+    /// few seconds.
+    async fn prompt_is_warm(&self, deadline: Instant) -> Result<()> {
+        while self.metric("agentd_model_tokens_prefilled_total").await? == 0 {
+            if Instant::now() > deadline {
+                bail!("the model has not read its prompt within {SET_UP:?}");
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
     /// Gives a command over MQTT and shows everything about it.
     pub(super) async fn over_mqtt(&mut self, text: &str, within: Duration) -> Result<Done> {
-        self.console.asked(&format!("MQTT agentd/{DEVICE}/command"), text);
+        self.console.asked("over MQTT", text);
         let id = fresh_id();
         let before = self.greenhouse.actions().len();
         let begun = Instant::now();
