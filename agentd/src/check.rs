@@ -1,5 +1,6 @@
 //! `agentd check`: what `run` would find, found before it, with how to mend it. Nothing is changed.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use agentd_tools::Toolbox;
@@ -113,7 +114,7 @@ pub async fn check(config: &Config, path: &str) -> Vec<Finding> {
 
 fn check_store(config: &StoreConfig) -> Finding {
     match store::open::probe(&config.path) {
-        Ok(None) => finding("store", Level::Ok, config.path.display().to_string()),
+        Ok(None) => check_room(&config.path),
         Ok(Some(why)) => finding(
             "store",
             Level::Warning,
@@ -121,6 +122,29 @@ fn check_store(config: &StoreConfig) -> Finding {
         ),
         Err(error) => finding("store", Level::Error, chain(&error)),
     }
+}
+
+/// Below this nothing can be recorded for long, and what cannot be recorded is not done.
+const ROOM_NEEDED: u64 = 1024 * 1024;
+/// Below this the outbox may not reach its bound.
+const ROOM_WANTED: u64 = 100 * 1024 * 1024;
+
+fn check_room(path: &Path) -> Finding {
+    let folder = path.ancestors().skip(1).find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
+    let shown = path.display();
+    let free = match rustix::fs::statvfs(folder) {
+        Ok(stat) => stat.f_bavail.saturating_mul(stat.f_frsize),
+        Err(error) => {
+            let message = format!("{shown}: the room on its disk is not known: {error}");
+            return finding("store", Level::Warning, message);
+        }
+    };
+    let (level, advice) = match free {
+        0..ROOM_NEEDED => (Level::Error, ": the disk is full; make room, or set `store.path`"),
+        ROOM_NEEDED..ROOM_WANTED => (Level::Warning, ": that is little for a long time offline"),
+        _ => (Level::Ok, ""),
+    };
+    finding("store", level, format!("{shown}, {} MiB free{advice}", free / (1024 * 1024)))
 }
 
 /// The statements are prepared against an empty database of this version, so that the real one is not

@@ -59,11 +59,11 @@ async fn main() -> ExitCode {
     }
     let (rss, pss) = memory(machine.daemon_pid());
     let worker = machine.worker_pids().first().map_or((0.0, 0.0), |pid| memory(*pid));
-    let mut model = Vec::new();
+    let (mut first_token, mut model) = (Vec::new(), Vec::new());
     for n in 0..args.model_commands {
-        let begun = Instant::now();
-        machine.say(FREE[n % FREE.len()]).await;
-        model.push(begun.elapsed());
+        let (first, total) = by_model(&machine, FREE[n % FREE.len()]).await;
+        first_token.push(first);
+        model.push(total);
     }
     let mut starts = vec![machine.ready_after];
     for _ in 1..args.starts {
@@ -74,6 +74,7 @@ async fn main() -> ExitCode {
     let figures = json!({
         "reflex_mqtt_to_port_ms": spread(&mut to_port),
         "reflex_mqtt_to_result_ms": spread(&mut to_result),
+        "model_first_token_ms": spread(&mut first_token),
         "model_command_ms": spread(&mut model),
         "start_to_ready_ms": spread(&mut starts),
         "daemon_mib": {"rss": rss, "pss": pss},
@@ -95,6 +96,30 @@ async fn reflex(machine: &Machine, state: &str) -> (Duration, Duration) {
     let line = machine.greenhouse.actions().get(before).cloned().expect("the board was told");
     assert_eq!(outcome.text, format!("The pump is now {state}."));
     (line.at.saturating_duration_since(begun), result)
+}
+
+/// One command for the model: publish to its first token, and publish to its end.
+async fn by_model(machine: &Machine, text: &str) -> (Duration, Duration) {
+    let observer = machine.observer.as_ref().expect("the machine has a broker");
+    let mut events = machine.client.events().await.expect("the events are watched");
+    let id = fresh_id();
+    let begun = Instant::now();
+    observer.command(&id, text).await.expect("it is sent");
+    let mut first = None;
+    loop {
+        let event = events.next().await.expect("the events go on").expect("they do not end");
+        let data: Value = serde_json::from_str(&event.data).unwrap_or_default();
+        match event.name.as_str() {
+            "token" if data["id"] == id.as_str() => {
+                first.get_or_insert_with(|| begun.elapsed());
+            }
+            "finished" if data["outcome"]["id"] == id.as_str() => {
+                let total = begun.elapsed();
+                return (first.unwrap_or(total), total);
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Resident and proportional memory of a process, in MiB.
