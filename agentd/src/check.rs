@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::cli::models::summary;
 use crate::cli::{BAD_CONFIG, ConfigArgs, chain};
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::http::config::HttpConfig;
 use crate::link;
 use crate::model::config::{ModelConfig, Source};
@@ -52,10 +52,13 @@ pub struct Finding {
 pub async fn run(args: &CheckArgs) -> ExitCode {
     let findings = match Config::load(&args.config.config) {
         Ok(config) => check(&config, &args.config.config.display().to_string()).await,
-        Err(error) => {
-            let lines = chain(&error);
-            lines.lines().map(|line| finding("config", Level::Error, line)).collect()
-        }
+        // One finding for each mistake, and one line for each finding.
+        Err(ConfigError::Parts(mistakes)) => mistakes
+            .iter()
+            .map(|mistake| mistake.split_whitespace().collect::<Vec<_>>().join(" "))
+            .map(|mistake| finding("config", Level::Error, mistake))
+            .collect(),
+        Err(error) => vec![finding("config", Level::Error, chain(&error))],
     };
     if args.json {
         println!("{}", serde_json::json!(findings));

@@ -198,7 +198,9 @@ impl Config {
 /// The nearest of some names, where one is near enough to be meant.
 pub fn nearest<'a>(name: &str, names: &[&'a str]) -> Option<&'a str> {
     let distance = |other: &&str| strsim::damerau_levenshtein(name, other);
-    names.iter().copied().filter(|n| distance(n) <= 2.max(n.len() / 3)).min_by_key(distance)
+    // One that shares no letter is not meant, however short it is.
+    let near = |n: &&str| distance(n) <= 2.max(n.len() / 3) && distance(n) < n.len();
+    names.iter().copied().filter(near).min_by_key(distance)
 }
 
 /// serde's words, with the nearest name where a key or a word is not known.
