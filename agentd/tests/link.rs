@@ -15,7 +15,7 @@ use agentd::link::broker::EmbeddedBroker;
 use agentd::link::config::MqttConfig;
 use agentd::link::{Device, Link};
 use agentd::metrics::Metrics;
-use agentd::store::{Destination, Ending, Origin, OutboxRow, Store, StoreConfig};
+use agentd::store::{Broker, Destination, Ending, Origin, OutboxRow, Store, StoreConfig};
 use rumqttc_v5 as mqtt;
 use rumqttc_v5::mqttbytes::v5::{Packet, Publish, PublishProperties};
 use serde_json::{Map, Value, json};
@@ -104,7 +104,7 @@ impl Board {
 
     /// The device's own topics of the rows in the outbox.
     async fn left(&self) -> Vec<String> {
-        let rows = self.store.pending(Vec::new(), 100).await.expect("pending");
+        let rows = self.store.pending(Broker::Upstream, Vec::new(), 100).await.expect("pending");
         let topic = |row: OutboxRow| match row.destination {
             Destination::Own(topic) => topic,
             Destination::Reply { topic, .. } => topic,
@@ -259,7 +259,7 @@ fn done(id: &str) -> Ending {
         received_at: now,
         finished_at: now,
     };
-    Ending { outcome, effects: Vec::new(), acted: Vec::new(), plan: None }
+    Ending { outcome, traces: Vec::new(), plan: None }
 }
 
 async fn a_command_goes_in_and_its_outcome_comes_out(protocol: u8) {
@@ -536,7 +536,8 @@ async fn the_retained_status_is_the_contracts_and_follows_the_device() {
         json!({
             "state": "online", "version": env!("CARGO_PKG_VERSION"),
             "since": "2026-11-23T04:45:00Z", "model": "smollm2", "link": broker.url(),
-            "outbox": {"pending": 0, "oldest_seconds": 0, "dropped": 0}, "degraded": [],
+            "outbox": {"pending": 0, "oldest_seconds": 0, "dropped": 0},
+            "audit": {"seq": 0, "hash": "0".repeat(64)}, "degraded": [],
         })
     );
     let capabilities = peer.expect_topic("agentd/bench/capabilities").await;
@@ -627,7 +628,14 @@ async fn a_row_that_is_larger_than_the_broker_takes_does_not_hold_up_the_others(
     let connack = [0x20, 8, 0, 0, 5, 0x27, 0, 0, 0x03, 0xe8];
     let events = broker.until_events(3, &connack, true).await;
     assert!(events.iter().all(|topic| topic.ends_with("/reading")), "{events:?}");
-    until("only the large one is left", async || board.left().await == ["event/note"]).await;
+    until("the large one is put aside", async || {
+        board.store.outbox_stats().await.expect("stats").dead == 1
+    })
+    .await;
+    let gap = broker.until_events(1, &connack, true).await;
+    assert_eq!(gap, ["agentd/bench/event/gap"], "the fleet is told what does not come");
+    until("nothing else is left", async || board.left().await.is_empty()).await;
+    assert!(board.health.degraded().iter().any(|lost| lost.component == "outbox"));
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::config::Server;
@@ -107,6 +108,8 @@ pub(super) struct Message {
     pub(super) payload: String,
     pub(super) retain: bool,
     pub(super) correlation: Option<Vec<u8>>,
+    /// After this it is worth nothing; a broker with MQTT 5 is told.
+    pub(super) expires_at: Option<Timestamp>,
 }
 
 /// What the broker said to a request.

@@ -20,7 +20,7 @@ use super::Link;
 use super::connection::{Answer, Client, Delivery, EVENTS, Event, Limits, Message, NotSent};
 use super::drain::Trouble;
 use super::status::Publisher;
-use crate::store::StoreError;
+use crate::store::{Refusal, StoreError};
 
 /// Messages that wait while the store fails.
 const MOST_HELD: usize = EVENTS;
@@ -54,6 +54,14 @@ pub(super) enum Asked {
     Publish(&'static str),
 }
 
+/// A message that came in and is not acknowledged.
+pub(super) struct Held {
+    pub(super) delivery: Delivery,
+    /// It is committed, and waits for one before it. It must not be taken in twice: a command without an
+    /// id would act twice.
+    pub(super) is_stored: bool,
+}
+
 /// One connection.
 pub(super) struct Session<'a> {
     pub(super) link: &'a mut Link,
@@ -61,7 +69,7 @@ pub(super) struct Session<'a> {
     pub(super) events: mpsc::Receiver<Event>,
     pub(super) answers: FuturesUnordered<BoxFuture<'static, (Asked, Answer)>>,
     pub(super) limits: Option<Limits>,
-    pub(super) held: VecDeque<Delivery>,
+    pub(super) held: VecDeque<Held>,
     pub(super) publisher: Publisher,
     telemetry_at: Option<Instant>,
     /// The store failed; it is not asked before this.
@@ -154,9 +162,13 @@ impl<'a> Session<'a> {
                 if self.held.len() >= MOST_HELD {
                     return Err("more commands came than can wait for the store".into());
                 }
-                self.held.push_back(delivery);
+                self.held.push_back(Held { delivery, is_stored: false });
             }
-            Wake::Answer(asked, answer) => self.answered(asked, answer).await?,
+            Wake::Answer(asked, answer) => match self.answered(asked, answer).await {
+                Ok(()) => {}
+                Err(Trouble::Store(error)) => self.store_failed(&error, now),
+                Err(Trouble::Connection(cause)) => return Err(cause),
+            },
             Wake::OutboxChanged => self.rows_wait = true,
             Wake::StatusChanged => self.publisher.changed(now),
             Wake::Due => self.due_now(now).await?,
@@ -188,13 +200,15 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    pub(super) async fn answered(&mut self, asked: Asked, answer: Answer) -> Result<(), String> {
+    pub(super) async fn answered(&mut self, asked: Asked, answer: Answer) -> Result<(), Trouble> {
         let now = Instant::now();
         match (asked, answer) {
             // What was not answered is over with the connection, which is about to be heard of.
             (_, Answer::None) => {}
             (Asked::Row(id), Answer::Taken) => self.link.window.acked(id),
-            (Asked::Row(id), Answer::Refused(why)) => self.put_back(id, &why, now),
+            (Asked::Row(id), Answer::Refused(why)) => {
+                self.put_back(id, why, Refusal::Counted, now).await?;
+            }
             (Asked::Publish(_), Answer::Taken) => {}
             (Asked::Publish(what), Answer::Refused(why)) => {
                 warn!(topic = what, why:% = why; "the broker refuses a message: check its access rules");
@@ -213,10 +227,11 @@ impl<'a> Session<'a> {
                     _ => self.link.health.regain("link"),
                 }
                 // After `link` is back, so that the first status does not say that it is lost.
-                self.look_at_status().await?;
+                self.look_at_status().await.map_err(Trouble::Connection)?;
                 let capabilities = self.link.device.capabilities.to_string();
                 let topic = self.link.door.topics.capabilities();
-                self.publish("capabilities", topic, capabilities, true)?;
+                let said = self.publish("capabilities", topic, capabilities, true);
+                said.map_err(Trouble::Connection)?;
             }
         }
         Ok(())
@@ -235,7 +250,11 @@ impl<'a> Session<'a> {
             && self.telemetry_at.is_some_and(|at| now >= at)
         {
             self.telemetry_at = Some(now + every);
-            let figures = serde_json::Value::Object(self.link.door.metrics.json()).to_string();
+            let mut figures = self.link.door.metrics.json();
+            if let Ok(head) = self.link.door.store.audit_head().await {
+                figures.insert("audit".into(), serde_json::json!(head));
+            }
+            let figures = serde_json::Value::Object(figures).to_string();
             self.publish("telemetry", self.link.door.topics.telemetry(), figures, false)?;
         }
         Ok(())
@@ -253,7 +272,7 @@ impl<'a> Session<'a> {
         payload: String,
         retain: bool,
     ) -> Result<(), String> {
-        let message = Message { topic, payload, retain, correlation: None };
+        let message = Message { topic, payload, retain, correlation: None, expires_at: None };
         let answer = self.client.publish(message).map_err(given_up)?;
         self.ask(Asked::Publish(what), answer);
         Ok(())
