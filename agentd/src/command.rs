@@ -197,11 +197,11 @@ pub const INTERRUPTED_WHY: &str =
     "the daemon stopped while this was under way; whether it took effect is not known";
 
 impl Call {
-    /// What a person is told where the daemon stopped in the middle of it and nobody can be asked.
+    /// What a person is told where the daemon stopped in the middle of it. What was made of that follows.
     pub fn interrupted(&self) -> String {
         format!(
             "{self} was interrupted: the daemon stopped while it was under way. Whether it took effect is \
-             not known, and it is not repeated."
+             not known."
         )
     }
 }

@@ -26,6 +26,7 @@ use crate::agent::{self, Agent};
 use crate::command;
 use crate::config::Config;
 use crate::feed::Feed;
+use crate::footprint;
 use crate::front::Front;
 use crate::health::Health;
 use crate::http::{AppState, Http};
@@ -364,11 +365,14 @@ async fn housekeeping(store: Store, stop: CancellationToken) {
     let mut beat = tokio::time::interval(HOUSEKEEPING);
     while !stop.is_cancelled() {
         tokio::select! {
-            _ = beat.tick() => match store.housekeep(command::now()).await {
-                Ok(0) => {}
-                Ok(gone) => info!(rows = gone; "rows past their bound were removed"),
-                Err(error) => warn!(error:% = error; "rows past their bound cannot be removed"),
-            },
+            _ = beat.tick() => {
+                match store.housekeep(command::now()).await {
+                    Ok(0) => {}
+                    Ok(gone) => info!(rows = gone; "rows past their bound were removed"),
+                    Err(error) => warn!(error:% = error; "rows past their bound cannot be removed"),
+                }
+                footprint::trim();
+            }
             () = stop.cancelled() => {}
         }
     }

@@ -10,6 +10,7 @@ pub mod config;
 pub mod daemon;
 pub mod demo;
 pub mod feed;
+pub mod footprint;
 pub mod front;
 pub mod health;
 pub mod http;

@@ -196,9 +196,23 @@ struct Sink(Child);
 impl Sink {
     async fn listen(port: u16, topic: &str, rows: usize) -> Self {
         let (port, rows) = (port.to_string(), rows.to_string());
-        // A persistent session, and a first line that says that it listens.
-        let mut child = Process::new("mosquitto_sub")
-            .args(["-p", &port, "-q", "1", "-c", "-i", "bench-sink", "-t", topic, "-C", &rows])
+        // A persistent session; each line at once, because the first ones say that it listens.
+        let mut child = Process::new("stdbuf")
+            .args([
+                "-oL",
+                "mosquitto_sub",
+                "-p",
+                &port,
+                "-q",
+                "1",
+                "-c",
+                "-i",
+                "bench-sink",
+                "-t",
+                topic,
+                "-C",
+                &rows,
+            ])
             .args(["-F", "%U", "-d"])
             .stdout(Stdio::piped())
             .kill_on_drop(true)

@@ -180,12 +180,14 @@ impl Turn {
     /// Ends a command that cannot go on. Where a call of it was cut off, that is what has to be told.
     pub fn give_up(&mut self, denial: Denial) {
         match self.cut_off.take() {
-            Some(ran) => self.interrupt(ran),
+            Some(ran) => self.interrupt(ran, "It is not repeated."),
             None => self.state = State::Ended(Status::Failed, Some(denial)),
         }
     }
 
-    fn interrupt(&mut self, ran: Ran) {
+    /// Ends a command of a call of which it stays unknown whether it took effect, whatever was tried then.
+    fn interrupt(&mut self, mut ran: Ran, then: &str) {
+        ran.reply = format!("{} {then}", ran.reply);
         let denial = ran.error.clone();
         // A device that did not answer has failed; a daemon that stopped has interrupted.
         let stopped = denial.as_ref().is_some_and(|denial| denial.code == INTERRUPTED);
@@ -195,8 +197,14 @@ impl Turn {
     }
 
     fn ran(&mut self, index: usize, mut ran: Ran) {
-        if self.cut_off.take().is_some() {
+        if let Some(first) = self.cut_off.take() {
             ran.record.settled = Some(Settled::Repeated);
+            if let Some(why) = &ran.record.error {
+                // That the second attempt did nothing says nothing of the first.
+                let then = format!("It was tried again, and that failed: {why}.");
+                let first = Ran { record: CallRecord { ok: false, ..ran.record }, ..first };
+                return self.interrupt(first, &then);
+            }
         }
         let can_be_asked =
             self.approved.get(index).is_some_and(|call| call.recovery() == Recovery::ReadBack);
@@ -227,8 +235,7 @@ impl Turn {
                 self.ran.push(ran);
             }
             Err(why) => {
-                ran.reply.push_str(&format!(" It was asked, and that failed: {why}."));
-                self.interrupt(ran);
+                self.interrupt(ran, &format!("The device was asked, and that failed: {why}."));
             }
         }
     }
@@ -264,7 +271,7 @@ impl Turn {
                 Verdict::Denied(denial) => {
                     match self.cut_off.take() {
                         // It has begun, whatever is allowed now.
-                        Some(ran) => self.interrupt(ran),
+                        Some(ran) => self.interrupt(ran, "It is not repeated."),
                         None => self.state = State::Ended(Status::Denied, Some(denial)),
                     }
                     return;
@@ -272,7 +279,7 @@ impl Turn {
             }
         }
         if let Some(ran) = self.cut_off.take_if(|_| needs_person) {
-            return self.interrupt(ran);
+            return self.interrupt(ran, "It is not repeated.");
         }
         if needs_person {
             self.end(
@@ -295,7 +302,7 @@ impl Turn {
                 self.cut_off = cut_off;
                 State::ReadingBack(next)
             }
-            (Some(ran), _) => return self.interrupt(ran),
+            (Some(ran), _) => return self.interrupt(ran, "It is not repeated."),
         };
     }
 

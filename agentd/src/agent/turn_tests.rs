@@ -128,6 +128,17 @@ fn an_idempotent_call_that_was_cut_off_is_made_again_and_its_record_says_so() {
 }
 
 #[test]
+fn a_second_attempt_that_does_nothing_does_not_undo_the_first() {
+    let mut turn = resumed("again");
+    let unplugged = Ran { acted: false, ..ran("again", Some("unavailable")) };
+    turn.on(Event::Ran(Box::new(unplugged)));
+    assert_eq!((turn.next(), turn.ending().0), (Step::Finish, Status::Interrupted));
+    let told = &turn.ran[0];
+    assert!(told.acted && told.record.settled == Some(Settled::Repeated));
+    assert!(told.reply.contains("tried again, and that failed"), "{}", told.reply);
+}
+
+#[test]
 fn a_device_that_is_asked_settles_a_call_that_was_cut_off_both_ways() {
     let mut turn = resumed("asked");
     assert!(matches!(turn.next(), Step::ReadBack(_)));

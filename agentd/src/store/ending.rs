@@ -252,7 +252,7 @@ pub(super) fn reconcile(
         drop(rows);
         drop(statement);
         traces.push(Trace { acted: true, effects: Vec::new() });
-        let text = call.interrupted();
+        let text = format!("{} It is not repeated.", call.interrupted());
         calls.push(CallRecord {
             tool: call.tool,
             args: call.args,
