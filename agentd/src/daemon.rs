@@ -330,10 +330,16 @@ async fn watch_port(
     stop: CancellationToken,
 ) {
     let component = format!("port:{name}");
+    let mut missed = 0;
     loop {
         match state.borrow_and_update().clone() {
-            PortState::Unavailable { why } => health.lose(&component, why),
-            PortState::Open => health.regain(&component),
+            PortState::Unavailable { why, calls } => {
+                missed = calls;
+                health.lose(&component, why);
+            }
+            PortState::Open => {
+                health.regain(&component, Some(format!("calls that found it away: {missed}")));
+            }
             PortState::Unknown => {}
         }
         tokio::select! {
@@ -351,7 +357,7 @@ async fn watch_store(
     loop {
         match &*trouble.borrow_and_update() {
             Some(error) => health.lose("store", error.to_string()),
-            None => health.regain("store"),
+            None => health.regain("store", None),
         }
         tokio::select! {
             changed = trouble.changed() => if changed.is_err() { return stop.cancelled().await },

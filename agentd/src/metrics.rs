@@ -32,6 +32,8 @@ metrics! {
     route_reflex_total: "counter",
     /// Commands answered by the model.
     route_model_total: "counter",
+    /// Commands that needed the model while it was down.
+    model_missed_total: "counter",
     /// Calls begun.
     calls_total: "counter",
     /// Calls that failed.

@@ -210,7 +210,7 @@ impl<'a> Session<'a> {
                         );
                         self.link.health.lose("link", cause);
                     }
-                    _ => self.link.health.regain("link"),
+                    _ => self.link.health.regain("link", None),
                 }
                 // After `link` is back, so that the first status does not say that it is lost.
                 self.look_at_status().await?;
