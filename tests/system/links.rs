@@ -29,6 +29,7 @@ async fn what_happens_without_a_broker_arrives_when_it_is_back_and_once() {
     let (_, missing) = observer.doubled_and_missing();
     assert_eq!(missing, 0);
     assert!(machine.degraded("link").await.is_none());
+    assert!(machine.log().contains("messages waited and are being sent"), "{}", machine.log());
 }
 
 #[tokio::test]

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use futures_util::{FutureExt as _, StreamExt as _};
 use log::warn;
 
+use super::answers::Asked;
 use super::connection::{Event, Message, NotSent};
+use super::fault::Fault;
 use super::incoming;
-use super::session::{Asked, Session, given_up};
+use super::session::{Session, given_up};
 use super::wire::Presence;
 use crate::store::{Destination, OutboxRow, StoreError};
 
@@ -73,16 +75,27 @@ impl Session<'_> {
     /// Sends rows while the window has room.
     async fn fill(&mut self) -> Result<(), Trouble> {
         let now = Instant::now();
-        let room = self.link.window.room(now);
+        let window = &self.link.window;
+        let room = self.link.pause.room(window.room(now), window.under_way(), now);
         if !self.rows_wait || room == 0 {
             return Ok(());
         }
-        let rows = self.link.door.store.pending(self.link.window.skip(now), room).await?;
+        let skip = window.skip(now);
+        let mut rows = self.link.door.store.pending(self.avoiding(skip.clone()), room).await?;
+        if rows.is_empty() && self.link.pause.blamed().is_some() {
+            rows = self.link.door.store.pending(skip, room).await?;
+        }
         self.rows_wait = rows.len() == room;
         for row in rows {
             self.send(row, now).map_err(Trouble::Connection)?;
         }
         Ok(())
+    }
+
+    /// With the row that is tried only if there is no other.
+    fn avoiding(&self, mut skip: Vec<i64>) -> Vec<i64> {
+        skip.extend(self.link.pause.blamed());
+        skip
     }
 
     fn send(&mut self, row: OutboxRow, now: Instant) -> Result<(), String> {
@@ -98,7 +111,8 @@ impl Session<'_> {
         let most = self.limits.map_or(usize::MAX, |limits| limits.max_packet_bytes);
         if bytes > most {
             // Sent, it would break the connection, and at each new one again.
-            self.put_back(id, &format!("it has {bytes} bytes; the broker takes {most}"), now);
+            let why = format!("it has {bytes} bytes; the broker takes {most}");
+            self.put_back(id, Fault::Never, &why, now);
             return Ok(());
         }
         match self.client.publish(Message { topic, payload, retain: false, correlation }) {
@@ -108,16 +122,16 @@ impl Session<'_> {
                 Ok(())
             }
             Err(NotSent::Invalid(why)) => {
-                self.put_back(id, &why, now);
+                self.put_back(id, Fault::Never, &why, now);
                 Ok(())
             }
             Err(full) => Err(given_up(full)),
         }
     }
 
-    pub(super) fn put_back(&mut self, id: i64, why: &str, now: Instant) {
+    pub(super) fn put_back(&mut self, id: i64, fault: Fault, why: &str, now: Instant) {
         let again_s = self.link.window.refused(id, now).as_secs();
-        warn!(row = id, why = why, again_s = again_s; "an outbox row was not taken; it is kept and sent again");
+        warn!(row = id, fault:? = fault, why = why, again_s = again_s; "an outbox row was not taken; it is kept and sent again");
     }
 
     /// Sends what can be sent in time, says that the device is offline, and disconnects. What is not

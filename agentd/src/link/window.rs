@@ -97,6 +97,13 @@ impl Window {
         delay
     }
 
+    /// The broker has refused a row through no fault of its own: it may be sent again at any time.
+    pub(super) fn released(&mut self, id: i64) {
+        if matches!(self.rows.get(&id), Some(Row::UnderWay { .. })) {
+            self.rows.remove(&id);
+        }
+    }
+
     /// The rows that the broker has taken and that are still in the store.
     pub(super) fn acknowledged(&self) -> Vec<i64> {
         let taken = |(id, row): (&i64, &Row)| (*row == Row::Acknowledged).then_some(*id);
