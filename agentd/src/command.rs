@@ -3,6 +3,7 @@
 //! Bounds: a payload is at most [`MAX_PAYLOAD_BYTES`]; an id at most [`MAX_ID_CHARS`] characters that
 //! can stand in a topic. What is refused here is refused before anything is stored.
 
+pub use agentd_tools::Priority;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -63,19 +64,6 @@ pub struct Call {
     /// Arguments by parameter name.
     #[serde(default)]
     pub args: Map<String, Value>,
-}
-
-/// Which waiting command, or outbox row, goes first.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Priority {
-    /// After all others.
-    Low,
-    /// The default.
-    #[default]
-    Normal,
-    /// Before all others.
-    High,
 }
 
 /// Why a command was turned away, in the words that its sender sees.
@@ -204,6 +192,20 @@ impl Command {
     }
 }
 
+/// Why a call has no result where the daemon stopped in the middle of it.
+pub const INTERRUPTED_WHY: &str =
+    "the daemon stopped while this was under way; whether it took effect is not known";
+
+impl Call {
+    /// What a person is told where the daemon stopped in the middle of it and nobody can be asked.
+    pub fn interrupted(&self) -> String {
+        format!(
+            "{self} was interrupted: the daemon stopped while it was under way. Whether it took effect is \
+             not known, and it is not repeated."
+        )
+    }
+}
+
 impl std::fmt::Display for Call {
     /// The compact call syntax, `name(key=value, ...)`, which the models are tuned to write too.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -329,8 +331,21 @@ pub struct CallRecord {
     /// Why it failed, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// How it became known what happened, where the call was cut off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<Settled>,
     /// How long it took, in milliseconds.
     pub ms: u64,
+}
+
+/// How it became known what happened to a call that was cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Settled {
+    /// It was made again, because its tool is idempotent.
+    Repeated,
+    /// The device was asked.
+    ReadBack,
 }
 
 /// What became of a command, as it goes to `result/<id>`, HTTP and the console.

@@ -44,7 +44,7 @@ use crate::wyoming::Wyoming;
 /// How long one stage of the stop may take.
 const STAGE: Duration = Duration::from_secs(6);
 /// How often what is past its bound is removed.
-const HOUSEKEEPING: Duration = Duration::from_secs(3600);
+const HOUSEKEEPING: Duration = Duration::from_secs(600);
 
 /// Tasks that are stopped together.
 #[derive(Default)]

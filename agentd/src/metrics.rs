@@ -44,6 +44,8 @@ metrics! {
     outbox_delivered_total: "counter",
     /// Outbox rows that wait now.
     outbox_pending: "gauge",
+    /// Outbox rows that a broker refused for good and that wait for a person.
+    outbox_dead: "gauge",
     /// Times the link connected.
     link_connects_total: "counter",
     /// 1 while the link is up.

@@ -7,7 +7,7 @@ use regex::Regex;
 
 use crate::args::{check_args, check_value};
 use crate::near::did_you_mean;
-use crate::spec::{Kind, Param, ParamKind, SerialSpec, ToolSpec};
+use crate::spec::{Kind, Param, ParamKind, SerialSpec, ToolSpec, Verify};
 use crate::template::Template;
 use crate::{line, note};
 
@@ -166,13 +166,16 @@ fn check_param(key: &str, param: &Param, errors: &mut Vec<SpecError>) {
 
 /// Each key belongs to kinds, which either need it or may have it.
 fn check_keys(spec: &ToolSpec, errors: &mut Vec<SpecError>) {
-    let kinds: [(&str, bool, Kind, bool); 6] = [
+    let kinds: [(&str, bool, Kind, bool); 9] = [
         ("port", spec.port.is_some(), Kind::Serial, true),
         ("send", spec.send.is_some(), Kind::Serial, true),
         ("expect", spec.expect.is_some(), Kind::Serial, true),
         ("fail", spec.fail.is_some(), Kind::Serial, false),
         ("sql", spec.sql.is_some(), Kind::Sql, true),
         ("event", spec.event.is_some(), Kind::Publish, true),
+        ("verify", spec.verify.is_some(), Kind::Serial, false),
+        ("priority", spec.priority.is_some(), Kind::Publish, false),
+        ("ttl_seconds", spec.ttl_seconds.is_some(), Kind::Publish, false),
     ];
     for (key, given, kind, needed) in kinds {
         if given && spec.kind != kind {
@@ -206,8 +209,31 @@ fn check_serial(spec: &ToolSpec, ports: &[&str], errors: &mut Vec<SpecError>) {
         let params: Vec<&str> = spec.params.keys().map(String::as_str).collect();
         check_template("send", send, Some(&params), errors);
     }
+    if let Some(verify) = &spec.verify {
+        check_verify(spec, verify, errors);
+    }
     for (key, pattern) in [("expect", &spec.expect), ("fail", &spec.fail)] {
         if let Some(Err(e)) = pattern.as_deref().map(Regex::new) {
+            errors.push(SpecError::new(key, format!("is not a regular expression: {e}")));
+        }
+    }
+}
+
+fn check_verify(spec: &ToolSpec, verify: &Verify, errors: &mut Vec<SpecError>) {
+    if spec.idempotent {
+        let message = "says nothing beside `idempotent`: a call that was cut off is made again";
+        errors.push(SpecError::new("verify", message));
+    }
+    let params: Vec<&str> = spec.params.keys().map(String::as_str).collect();
+    check_template("verify.send", &verify.send, Some(&params), errors);
+    let otherwise = verify.otherwise.as_ref().map(|text| ("verify.otherwise", text));
+    for (key, text) in [("verify.expect", &verify.expect)].into_iter().chain(otherwise) {
+        let before = errors.len();
+        check_template(key, text, Some(&params), errors);
+        // Any word does in the place of an argument to see whether the rest is a regular expression.
+        let words = params.iter().map(|name| ((*name).to_owned(), "x".into())).collect();
+        let rendered = Template::parse(text).ok().and_then(|template| template.render(&words).ok());
+        if let Some(Err(e)) = rendered.filter(|_| errors.len() == before).map(|r| Regex::new(&r)) {
             errors.push(SpecError::new(key, format!("is not a regular expression: {e}")));
         }
     }

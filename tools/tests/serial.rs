@@ -89,7 +89,8 @@ fn open_with(port: SerialSpec, timeout_ms: u64) -> (Toolbox, PortTask) {
         {"name": "set", "description": "d", "kind": "serial", "port": "board",
          "params": {"device": {}, "state": {"enum": ["on", "off"]}}, "timeout_ms": timeout_ms,
          "send": "SET {device} {state}", "expect": "^OK(?: (?P<amps>\\S+) (?P<mode>\\S+))?$",
-         "fail": "^ERR *(?P<reason>.*)$"},
+         "fail": "^ERR *(?P<reason>.*)$",
+         "verify": {"send": "GET {device}", "expect": "^{device}={state}$", "otherwise": "="}},
     ]);
     let tools: Vec<ToolSpec> = serde_json::from_value(tools).unwrap();
     // No tool here reads the database, so none is needed.
@@ -158,6 +159,26 @@ async fn a_refusal_says_what_the_device_said() {
             let refused = ToolError::Refused { what: "board".into(), reason: reason.into() };
             assert_eq!(failure.error, refused);
             assert_eq!((failure.wire.len(), failure.error.effect_unknown()), (2, false));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_device_is_asked_whether_a_call_took_effect_and_its_arguments_are_no_patterns() {
+    let mut board = Board::plug_in();
+    let (toolbox, task) = open(&board.path);
+    let args = json!({"device": "f.n", "state": "on"}).as_object().unwrap().clone();
+    beside(task, async {
+        for (answer, took_effect) in
+            [("f.n=on\n", true), ("f.n=off\n", false), ("fan=on\n", false), ("hm\nf.n=on\n", true)]
+        {
+            let asked = toolbox.read_back("set", &args, Instant::now() + PATIENCE);
+            let (told, ()) = tokio::join!(asked, async {
+                assert_eq!(board.hears().await, "GET f.n\n");
+                board.says(answer).await;
+            });
+            assert_eq!(told.unwrap().took_effect, took_effect, "{answer}");
         }
     })
     .await;

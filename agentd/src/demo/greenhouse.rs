@@ -3,7 +3,7 @@
 //! ```text
 //!  SET <pump|fan|heater|lamp> <on|off> -> OK       SPEED <0..100>   -> OK
 //!  TARGET <celsius>                    -> OK       READ             -> T=21.4 H=62
-//!  anything else                       -> ERR unknown command
+//!  GET <output>            -> <output> <state>     anything else    -> ERR unknown command
 //! ```
 //!
 //! What it counts is what really crossed the wire, so that the demo and the tests need not believe the
@@ -109,14 +109,14 @@ impl Greenhouse {
         }
     }
 
-    /// Whether the board hears what is to act but does not answer; it still tells its readings.
+    /// Whether the board does what is to act but does not answer; it still tells what it is asked.
     pub fn set_silent(&self, silent: bool) {
         self.board().silent = silent;
     }
 
     /// All lines since it was made, but for those that only read.
     pub fn actions(&self) -> Vec<Line> {
-        self.board().lines.iter().filter(|line| line.request != "READ").cloned().collect()
+        self.board().lines.iter().filter(|line| !only_reads(&line.request)).cloned().collect()
     }
 
     /// How many lines crossed the wire.
@@ -128,6 +128,11 @@ impl Greenhouse {
     pub fn output(&self, device: &str) -> Option<String> {
         let board = self.board();
         board.outputs.iter().rev().find(|(name, _)| name == device).map(|(_, s)| s.clone())
+    }
+
+    /// Sets an output by hand, past the daemon.
+    pub fn set_output(&self, output: &str, state: &str) {
+        self.board().outputs.push((output.into(), state.into()));
     }
 
     fn board(&self) -> MutexGuard<'_, Board> {
@@ -156,8 +161,8 @@ fn serve(mut master: File, other_side: OwnedFd, stop: &AtomicBool, board: &Mutex
             let line: Vec<u8> = waiting.drain(..=end).collect();
             let (at, request) = (Instant::now(), String::from_utf8_lossy(&line).trim().to_owned());
             let mut board = board.lock().unwrap_or_else(PoisonError::into_inner);
-            let deaf = board.silent && request != "READ";
-            let answer = (!deaf).then(|| board.answer(&request));
+            let answer = board.answer(&request);
+            let answer = Some(answer).filter(|_| !board.silent || only_reads(&request));
             if let Some(answer) = &answer {
                 let _ = master.write_all(format!("{answer}\n").as_bytes());
             }
@@ -165,6 +170,10 @@ fn serve(mut master: File, other_side: OwnedFd, stop: &AtomicBool, board: &Mutex
         }
     }
     drop(other_side);
+}
+
+fn only_reads(request: &str) -> bool {
+    request == "READ" || request.starts_with("GET ")
 }
 
 impl Board {
@@ -183,6 +192,12 @@ impl Board {
             ["TARGET", celsius] if celsius.parse::<f64>().is_ok() => {
                 self.outputs.push(("target".into(), celsius.into()));
                 "OK".into()
+            }
+            ["GET", output] => {
+                let states = self.outputs.iter().rev();
+                let state =
+                    states.clone().find(|(name, _)| name == output).map(|(_, s)| s.as_str());
+                format!("{output} {}", state.unwrap_or("never"))
             }
             ["READ"] => {
                 self.readings += 1;

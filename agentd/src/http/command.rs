@@ -169,7 +169,7 @@ pub(super) async fn approve(
     Err(Problem::new(StatusCode::CONFLICT, "not_waiting", message))
 }
 
-async fn body_of(body: Body, most: usize) -> Result<Bytes, Denial> {
+pub(super) async fn body_of(body: Body, most: usize) -> Result<Bytes, Denial> {
     let read = tokio::time::timeout(BODY_TIME, to_bytes(body, most)).await;
     let too_slow = |_| Denial::new("too_slow", "the body did not arrive in time");
     read.map_err(too_slow)?.map_err(|e| {

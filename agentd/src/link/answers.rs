@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use log::warn;
 
 use super::connection::{Answer, Message};
+use super::drain::Trouble;
 use super::fault::Fault;
 use super::session::{Session, given_up};
 
@@ -31,7 +32,7 @@ impl Session<'_> {
         payload: String,
         retain: bool,
     ) -> Result<(), String> {
-        let message = Message { topic, payload, retain, correlation: None };
+        let message = Message { topic, payload, retain, correlation: None, expires_at: None };
         let answer = self.client.publish(message).map_err(given_up)?;
         self.ask(Asked::Publish(what), answer);
         Ok(())
@@ -41,7 +42,7 @@ impl Session<'_> {
         self.answers.push(answer.map(move |answer| (asked, answer)).boxed());
     }
 
-    pub(super) async fn answered(&mut self, asked: Asked, answer: Answer) -> Result<(), String> {
+    pub(super) async fn answered(&mut self, asked: Asked, answer: Answer) -> Result<(), Trouble> {
         let now = Instant::now();
         match (asked, answer) {
             // What was not answered is over with the connection, which is about to be heard of.
@@ -49,8 +50,8 @@ impl Session<'_> {
             (Asked::Row(id), Answer::Taken) => {
                 self.link.window.acked(id);
                 if let Some(blamed) = self.link.pause.taken(id) {
-                    let why = "the broker blamed itself, but takes others";
-                    self.put_back(blamed, Fault::Broker, why, now);
+                    let why = "the broker blamed itself, but takes others".into();
+                    self.put_back(blamed, Fault::Broker, why, now).await?;
                 }
                 self.link.health.regain(ROWS, None);
             }
@@ -63,7 +64,7 @@ impl Session<'_> {
                 self.link.health.lose(ROWS, cause);
             }
             (Asked::Row(id), Answer::Refused { fault, why }) => {
-                self.put_back(id, fault, &why, now);
+                self.put_back(id, fault, why, now).await?;
             }
             (Asked::Publish(_), Answer::Taken) => {}
             (Asked::Publish(what), Answer::Refused { why, .. }) => {
@@ -84,10 +85,11 @@ impl Session<'_> {
                     _ => self.well(),
                 }
                 // After `link` is back, so that the first status does not say that it is lost.
-                self.look_at_status().await?;
+                self.look_at_status().await.map_err(Trouble::Connection)?;
                 let capabilities = self.link.device.capabilities.to_string();
                 let topic = self.link.door.topics.capabilities();
-                self.publish("capabilities", topic, capabilities, true)?;
+                let said = self.publish("capabilities", topic, capabilities, true);
+                said.map_err(Trouble::Connection)?;
             }
         }
         Ok(())

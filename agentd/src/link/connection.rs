@@ -18,6 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::driver::{self, EventLoop};
@@ -114,6 +115,8 @@ pub(super) struct Message {
     pub(super) payload: String,
     pub(super) retain: bool,
     pub(super) correlation: Option<Vec<u8>>,
+    /// After this it is worth nothing; a broker with MQTT 5 is told.
+    pub(super) expires_at: Option<Timestamp>,
 }
 
 /// What the broker said to a request.

@@ -47,7 +47,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::health::Health;
 use crate::metrics::Metrics;
-use crate::store::Store;
+use crate::store::{Broker, Store};
 use config::{MqttConfig, MqttConfigError};
 use connection::{Connection, Settings, Version};
 use incoming::Door;
@@ -114,7 +114,7 @@ impl Link {
             telemetry_every: (config.telemetry_seconds > 0)
                 .then(|| Duration::from_secs(config.telemetry_seconds)),
             device,
-            door: Door { topics, store, metrics },
+            door: Door { topics, broker: Broker::Upstream, store, metrics },
             health,
             window: Window::default(),
             pause: Pause::default(),

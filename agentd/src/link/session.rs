@@ -53,6 +53,14 @@ enum Wake {
     Shutdown,
 }
 
+/// A message that came in and is not acknowledged.
+pub(super) struct Held {
+    pub(super) delivery: Delivery,
+    /// It is committed, and waits for one before it. It must not be taken in twice: a command without an
+    /// id would act twice.
+    pub(super) is_stored: bool,
+}
+
 /// One connection.
 pub(super) struct Session<'a> {
     pub(super) link: &'a mut Link,
@@ -62,7 +70,7 @@ pub(super) struct Session<'a> {
     first: Option<Event>,
     pub(super) answers: FuturesUnordered<BoxFuture<'static, (Asked, Answer)>>,
     pub(super) limits: Option<Limits>,
-    pub(super) held: VecDeque<Delivery>,
+    pub(super) held: VecDeque<Held>,
     pub(super) publisher: Publisher,
     telemetry_at: Option<Instant>,
     /// The subscription must be answered by then.
@@ -181,9 +189,13 @@ impl<'a> Session<'a> {
                 if self.held.len() >= MOST_HELD {
                     return Err("more commands came than can wait for the store".into());
                 }
-                self.held.push_back(delivery);
+                self.held.push_back(Held { delivery, is_stored: false });
             }
-            Wake::Answer(asked, answer) => self.answered(asked, answer).await?,
+            Wake::Answer(asked, answer) => match self.answered(asked, answer).await {
+                Ok(()) => {}
+                Err(Trouble::Store(error)) => self.store_failed(&error, now),
+                Err(Trouble::Connection(cause)) => return Err(cause),
+            },
             Wake::OutboxChanged => self.rows_wait = true,
             Wake::StatusChanged => self.publisher.changed(now),
             Wake::Due => self.due_now(now).await?,
@@ -237,7 +249,11 @@ impl<'a> Session<'a> {
             && self.telemetry_at.is_some_and(|at| now >= at)
         {
             self.telemetry_at = Some(now + every);
-            let figures = serde_json::Value::Object(self.link.door.metrics.json()).to_string();
+            let mut figures = self.link.door.metrics.json();
+            if let Ok(head) = self.link.door.store.audit_head().await {
+                figures.insert("audit".into(), serde_json::json!(head));
+            }
+            let figures = serde_json::Value::Object(figures).to_string();
             self.publish("telemetry", self.link.door.topics.telemetry(), figures, false)?;
         }
         Ok(())

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 use rumqttc_v5 as mqtt;
 use rumqttc_v5::mqttbytes::v5::{
     DisconnectReasonCode, LastWill, Packet, PubAck, PubAckReason, PublishProperties,
@@ -14,6 +15,7 @@ use rumqttc_v5::mqttbytes::v5::{
 use super::connection::{self, Answer, Delivery, Event, Limits, Message, NotSent, Settings};
 use super::driver::{self, Polled};
 use super::fault::Fault;
+use crate::command;
 
 /// What the MQTT crate is told of the last connection: there was a session, and nothing of it is to be
 /// sent again. Without this it refuses a broker that has kept the session over our restart; with what it
@@ -178,6 +180,7 @@ pub(super) fn publish(
         payload_format_indicator: Some(1),
         content_type: Some("application/json".into()),
         correlation_data: message.correlation.map(Into::into),
+        message_expiry_interval: message.expires_at.map(|at| seconds_until(at, command::now())),
         ..PublishProperties::default()
     };
     let options = mqtt::PublishOptions::new(mqtt::QoS::AtLeastOnce)
@@ -211,6 +214,11 @@ pub(super) fn publish(
         }
     };
     Ok(answer.boxed())
+}
+
+/// Whole seconds, and at least one: 0 would be no message at all.
+fn seconds_until(at: Timestamp, now: Timestamp) -> u32 {
+    u32::try_from((at.as_second() - now.as_second()).max(1)).unwrap_or(u32::MAX)
 }
 
 pub(super) fn acknowledge(client: &mqtt::AsyncClient, packet_id: u16) -> Result<(), NotSent> {

@@ -104,6 +104,11 @@ impl Window {
         }
     }
 
+    /// A row is not to be sent any more.
+    pub(super) fn forget(&mut self, id: i64) {
+        self.refused.remove(&id);
+    }
+
     /// The rows that the broker has taken and that are still in the store.
     pub(super) fn acknowledged(&self) -> Vec<i64> {
         let taken = |(id, row): (&i64, &Row)| (*row == Row::Acknowledged).then_some(*id);

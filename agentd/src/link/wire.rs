@@ -56,6 +56,9 @@ pub struct Status {
     pub link: String,
     /// What waits for the network.
     pub outbox: Outbox,
+    /// The end of the audit log's chain, so that it shows when records are cut off. None while the store
+    /// does not answer.
+    pub audit: Option<store::audit::Head>,
     /// What is lost, in the order in which it was lost.
     pub degraded: Vec<Degraded>,
 }
@@ -204,7 +207,7 @@ impl Approval {
 
 impl From<store::OutboxStats> for Outbox {
     fn from(stats: store::OutboxStats) -> Self {
-        let store::OutboxStats { pending, oldest_seconds, dropped } = stats;
+        let store::OutboxStats { pending, oldest_seconds, dropped, dead: _ } = stats;
         Self { pending, oldest_seconds, dropped }
     }
 }
@@ -255,6 +258,7 @@ mod tests {
             model: None,
             link: "mqtt://localhost:1883".into(),
             outbox: Outbox { pending: 2, oldest_seconds: 9, dropped: 1 },
+            audit: Some(store::audit::Head { seq: 3, hash: "ab".into() }),
             degraded: vec![Degraded {
                 component: "port:board".into(),
                 cause: "it is not plugged in".into(),
@@ -268,6 +272,7 @@ mod tests {
                 "state": "online", "version": "0.1.0", "since": "1970-01-01T00:00:00Z",
                 "model": null, "link": "mqtt://localhost:1883",
                 "outbox": {"pending": 2, "oldest_seconds": 9, "dropped": 1},
+                "audit": {"seq": 3, "hash": "ab"},
                 "degraded": [{"component": "port:board", "cause": "it is not plugged in",
                               "since": "1970-01-01T00:00:00Z"}],
             })

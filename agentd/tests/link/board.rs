@@ -12,7 +12,7 @@ use agentd::link::broker::EmbeddedBroker;
 use agentd::link::config::MqttConfig;
 use agentd::link::{Device, Link};
 use agentd::metrics::Metrics;
-use agentd::store::{Destination, Ending, OutboxRow, Store, StoreConfig};
+use agentd::store::{Broker, Destination, Ending, OutboxRow, Store, StoreConfig};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Map, json};
 use tempfile::TempDir;
@@ -109,7 +109,7 @@ impl Board {
 
     /// The device's own topics of the rows in the outbox.
     pub(crate) async fn left(&self) -> Vec<String> {
-        let rows = self.store.pending(Vec::new(), 100).await.expect("pending");
+        let rows = self.store.pending(Broker::Upstream, Vec::new(), 100).await.expect("pending");
         let topic = |row: OutboxRow| match row.destination {
             Destination::Own(topic) => topic,
             Destination::Reply { topic, .. } => topic,
@@ -192,5 +192,5 @@ pub(crate) fn done(id: &str) -> Ending {
         received_at: now,
         finished_at: now,
     };
-    Ending { outcome, effects: Vec::new(), acted: Vec::new(), plan: None }
+    Ending { outcome, traces: Vec::new(), plan: None }
 }

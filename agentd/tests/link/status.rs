@@ -22,7 +22,8 @@ async fn the_retained_status_is_the_contracts_and_follows_the_device() {
         json!({
             "state": "online", "version": env!("CARGO_PKG_VERSION"),
             "since": "2026-11-23T04:45:00Z", "model": "smollm2", "link": broker.url(),
-            "outbox": {"pending": 0, "oldest_seconds": 0, "dropped": 0}, "degraded": [],
+            "outbox": {"pending": 0, "oldest_seconds": 0, "dropped": 0},
+            "audit": {"seq": 0, "hash": "0".repeat(64)}, "degraded": [],
         })
     );
     let capabilities = peer.expect_topic("agentd/bench/capabilities").await;
