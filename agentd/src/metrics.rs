@@ -50,6 +50,8 @@ metrics! {
     link_connects_total: "counter",
     /// 1 while the link is up.
     link_up: "gauge",
+    /// 1 while the link to the broker on the board is up, where there is one beside the fleet's.
+    local_up: "gauge",
     /// Model workers started.
     worker_starts_total: "counter",
     /// 1 while a model is loaded and ready.

@@ -11,11 +11,6 @@ use super::drain::Trouble;
 use super::fault::Fault;
 use super::session::{Session, given_up};
 
-/// In health: a better broker cannot be used, and another one is.
-const PREFERRED: &str = "link:preferred";
-/// In health: the broker takes no rows for now.
-const ROWS: &str = "link:rows";
-
 /// What the broker was asked.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Asked {
@@ -53,7 +48,7 @@ impl Session<'_> {
                     let why = "the broker blamed itself, but takes others".into();
                     self.put_back(blamed, Fault::Broker, why, now).await?;
                 }
-                self.link.health.regain(ROWS, None);
+                self.link.health.regain(self.link.names.rows, None);
             }
             (Asked::Row(id), Answer::Refused { fault: Fault::Broker, why }) => {
                 self.link.window.released(id);
@@ -61,7 +56,7 @@ impl Session<'_> {
                 self.rows_wait = true;
                 let server = &self.link.settings.server;
                 let cause = format!("{server} takes no rows for now ({why}); they wait");
-                self.link.health.lose(ROWS, cause);
+                self.link.health.lose(self.link.names.rows, cause);
             }
             (Asked::Row(id), Answer::Refused { fault, why }) => {
                 self.put_back(id, fault, why, now).await?;
@@ -80,7 +75,7 @@ impl Session<'_> {
                              check its access rules",
                             self.link.settings.server
                         );
-                        self.link.health.lose("link", cause);
+                        self.link.health.lose(self.link.names.link, cause);
                     }
                     _ => self.well(),
                 }
@@ -102,10 +97,11 @@ impl Session<'_> {
             1 => "1 message waited and is being sent".into(),
             waited => format!("{waited} messages waited and are being sent"),
         });
-        self.link.health.regain("link", missed);
+        let names = self.link.names;
+        self.link.health.regain(names.link, missed);
         match self.link.servers.why_not_preferred() {
-            Some(cause) => self.link.health.lose(PREFERRED, cause),
-            None => self.link.health.regain(PREFERRED, None),
+            Some(cause) => self.link.health.lose(names.preferred, cause),
+            None => self.link.health.regain(names.preferred, None),
         }
     }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use rumqttc_v5::TlsConfiguration;
 use serde::Deserialize;
 
+use super::local::LocalConfig;
 use super::server::Server;
 use super::servers::MOST_SERVERS;
 use crate::credential::{self, CredentialError};
@@ -65,6 +66,9 @@ pub struct MqttConfig {
     pub keep_alive_seconds: u16,
     /// How often figures are published; 0 for never. Set it higher on metered networks.
     pub telemetry_seconds: u64,
+    /// A broker on the board beside this one. Set it where front-ends on the board give commands over MQTT
+    /// and have to be answered without a network.
+    pub local: Option<LocalConfig>,
 }
 
 impl Default for MqttConfig {
@@ -84,6 +88,7 @@ impl Default for MqttConfig {
             alpn: Vec::new(),
             keep_alive_seconds: 10,
             telemetry_seconds: 60,
+            local: None,
         }
     }
 }
@@ -120,6 +125,9 @@ pub enum MqttConfigError {
     /// A keep-alive of nothing, which would leave a dead link unnoticed.
     #[error("`mqtt.keep_alive_seconds` is {0}; set 5 to 3600")]
     KeepAlive(u16),
+    /// A broker on the board that cannot be one.
+    #[error("`mqtt.local.url` cannot be used: {0}")]
+    Local(String),
     /// A password without a name.
     #[error("`mqtt.password_file` is set without `mqtt.username`; set both")]
     PasswordAlone,
@@ -177,6 +185,9 @@ impl MqttConfig {
             return Err(MqttConfigError::Failback(self.failback_seconds));
         }
         self.check_alpn()?;
+        if let Some(local) = &self.local {
+            local.check(self)?;
+        }
         self.password()?;
         self.tls().map(|_| ())
     }
@@ -191,6 +202,11 @@ impl MqttConfig {
             return Err(MqttConfigError::Urls(urls.len()));
         }
         urls.into_iter().map(|url| Server::parse(url)).collect()
+    }
+
+    /// The section of the broker on the board beside this one, where there is one.
+    pub fn on_board(&self) -> Option<Self> {
+        self.local.as_ref().map(|local| local.section(self))
     }
 
     /// How often a better broker is looked for; none for never.

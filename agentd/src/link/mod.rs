@@ -8,7 +8,8 @@
 //! Offline is not a mode: the table is not being drained. The link knows the store and nothing of the
 //! agent. One connection at a time ([`session`]); it is rebuilt from nothing after each loss, because all
 //! that has to survive is in the store. Which broker is next is for [`servers`] to say; while a lesser one
-//! is in use, [`failback`] looks for a better one.
+//! is in use, [`failback`] looks for a better one. A second link may serve a broker on the board
+//! ([`local`]): same code, same store, its own rows.
 //!
 //! Bounds: [`window::LIMIT`] rows under way; [`driver::CONNECT`] for a connection; a dead one is noticed
 //! within 20 s ([`pulse`]); between attempts [`backoff::FIRST`] to [`backoff::LAST`]; a broker that takes
@@ -24,6 +25,7 @@ mod driver;
 mod failback;
 mod fault;
 mod incoming;
+pub mod local;
 mod pause;
 mod probe;
 mod pulse;
@@ -46,11 +48,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::health::Health;
-use crate::metrics::Metrics;
+use crate::metrics::{Figure, Metrics};
 use crate::store::{Broker, Store};
 use config::{MqttConfig, MqttConfigError};
 use connection::{Connection, Settings, Version};
 use incoming::Door;
+use local::Names;
 use pause::Pause;
 pub use probe::probe;
 use servers::Servers;
@@ -78,6 +81,7 @@ pub struct Link {
     telemetry_every: Option<Duration>,
     device: Device,
     door: Door,
+    names: Names,
     health: Health,
     window: Window,
     pause: Pause,
@@ -85,9 +89,11 @@ pub struct Link {
 
 impl Link {
     /// Checks the section and reads the files that it names. `embedded` has to be replaced by the URL of
-    /// the [`broker::EmbeddedBroker`] before.
+    /// the [`broker::EmbeddedBroker`] before. The section of the broker on the board is
+    /// [`MqttConfig::on_board`].
     pub fn new(
         config: &MqttConfig,
+        broker: Broker,
         device: Device,
         store: Store,
         health: Health,
@@ -114,7 +120,8 @@ impl Link {
             telemetry_every: (config.telemetry_seconds > 0)
                 .then(|| Duration::from_secs(config.telemetry_seconds)),
             device,
-            door: Door { topics, broker: Broker::Upstream, store, metrics },
+            door: Door { topics, broker, store, metrics },
+            names: Names::of(broker),
             health,
             window: Window::default(),
             pause: Pause::default(),
@@ -133,7 +140,7 @@ impl Link {
             };
             let mut connected_at = None;
             let end = self.serve(connection, &mut next, &mut connected_at, &shutdown).await;
-            self.door.metrics.link_up.set(0);
+            self.up().set(0);
             if let Some((turn, _)) = &next {
                 self.servers.moved(*turn);
             }
@@ -146,7 +153,7 @@ impl Link {
             };
             let held = connected_at.map_or(Duration::ZERO, |at: Instant| at.elapsed());
             let wait = self.servers.lost(cause, held, backoff::random());
-            self.health.lose("link", self.servers.why());
+            self.health.lose(self.names.link, self.servers.why());
             debug!(wait_ms = wait.as_millis() as u64; "the link waits before it connects again");
             if self.stopped_within(wait, &shutdown).await {
                 return;
@@ -176,6 +183,14 @@ impl Link {
                 moves.cancel();
                 std::future::pending().await
             } => end,
+        }
+    }
+
+    /// The gauge that says whether it is up.
+    fn up(&self) -> &Figure {
+        match self.door.broker {
+            Broker::Upstream => &self.door.metrics.link_up,
+            Broker::OnBoard => &self.door.metrics.local_up,
         }
     }
 

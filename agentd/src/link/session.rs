@@ -22,7 +22,7 @@ use super::answers::Asked;
 use super::connection::{Answer, Client, Delivery, EVENTS, Event, Limits, NotSent};
 use super::drain::Trouble;
 use super::status::Publisher;
-use crate::store::StoreError;
+use crate::store::{Broker, StoreError};
 
 /// Messages that wait while the store fails.
 const MOST_HELD: usize = EVENTS;
@@ -216,10 +216,13 @@ impl<'a> Session<'a> {
     async fn connected(&mut self, limits: Limits, now: Instant) -> Result<(), String> {
         info!(broker:% = self.link.settings.server, session_present = limits.session_present; "connected");
         self.link.window.connected(limits.receive_maximum);
-        self.link.door.metrics.link_connects_total.add_one();
-        self.link.door.metrics.link_up.set(1);
+        self.link.up().set(1);
         self.link.servers.works();
-        if self.link.health.is_lost("link") {
+        let upstream = self.link.door.broker == Broker::Upstream;
+        if upstream {
+            self.link.door.metrics.link_connects_total.add_one();
+        }
+        if upstream && self.link.health.is_lost(self.link.names.link) {
             // Before the first of them leaves.
             self.waited = self.link.door.store.outbox_stats().await.ok().map(|stats| stats.pending);
         }

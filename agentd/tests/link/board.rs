@@ -62,6 +62,10 @@ impl Board {
 
     /// Starts the link; the handle ends it as `kill -9` would.
     pub(crate) fn link(&mut self) -> AbortHandle {
+        self.link_to(Broker::Upstream, &self.config.clone())
+    }
+
+    pub(crate) fn link_to(&mut self, broker: Broker, config: &MqttConfig) -> AbortHandle {
         let device = Device {
             id: "bench".into(),
             capabilities: json!({"tools": ["set_output"]}),
@@ -69,7 +73,7 @@ impl Board {
             started_at: "2026-11-23T04:45:00Z".parse().expect("time"),
         };
         let (store, health) = (self.store.clone(), self.health.clone());
-        let link = Link::new(&self.config, device, store, health, self.metrics.clone());
+        let link = Link::new(config, broker, device, store, health, self.metrics.clone());
         self.tasks.spawn(link.expect("config").run(self.shutdown.clone()))
     }
 

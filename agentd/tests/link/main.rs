@@ -7,6 +7,7 @@ mod board;
 mod commands;
 mod embedded;
 mod failover;
+mod local;
 mod peer;
 mod rows;
 mod scripted;
