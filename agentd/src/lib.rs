@@ -7,6 +7,7 @@ pub mod cli;
 pub mod client;
 pub mod command;
 pub mod config;
+pub mod credential;
 pub mod daemon;
 pub mod demo;
 pub mod feed;

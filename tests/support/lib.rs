@@ -300,11 +300,12 @@ pub async fn run_with_config(config: &Path, arguments: &[&str]) -> Output {
     tokio::time::timeout(PATIENCE, output).await.expect("it ends in time").expect("it runs")
 }
 
+/// Somebody who watches on a broker.
 #[expect(
     clippy::disallowed_methods,
     reason = "the observer is a peer of the daemon, not part of it"
 )]
-fn watch(port: u16) -> Observer {
+pub fn watch(port: u16) -> Observer {
     let (observer, work) = Observer::new(port, DEVICE);
     tokio::spawn(work);
     observer

@@ -135,6 +135,7 @@ async fn a_worker_killed_in_the_middle_of_a_command_ends_it_honestly_and_comes_b
     assert_eq!(machine.ask("turn on the lamp").await.status, Status::Done);
     machine.until_model_ready().await;
     assert!(machine.degraded("model").await.is_none());
+    assert!(machine.log().contains("commands that it was not there for: 1"), "{}", machine.log());
     let outcome = machine.ask("a quick thing").await;
     assert_eq!(outcome.text, "The fan is now on.");
     assert_eq!(machine.metric("agentd_worker_starts_total").await, 2);

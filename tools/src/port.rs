@@ -48,6 +48,8 @@ pub enum PortState {
     Unavailable {
         /// The cause and what to do about it.
         why: String,
+        /// How many calls failed for it since it went away.
+        calls: u64,
     },
 }
 
@@ -204,7 +206,7 @@ impl PortTask {
             match wake {
                 Wake::Stop => return,
                 Wake::Asked(request) => self.serve(request).await,
-                Wake::Gone(error) => self.close(&error),
+                Wake::Gone(error) => self.close(&error, 0),
             }
         }
     }
@@ -257,7 +259,7 @@ impl PortTask {
                 // The device went away while nobody looked and nothing was sent: a fresh connection
                 // may be all that is missing. One that was just opened gets no second try.
                 Ok(Err(error)) if written == 0 => {
-                    self.close(&error);
+                    self.close(&error, u64::from(!reused));
                     if !reused {
                         return Err(device::unavailable(&self.spec, error.to_string()));
                     }
@@ -270,7 +272,7 @@ impl PortTask {
                     if written > 0 {
                         return Err(self.broken(&error));
                     }
-                    self.close(&error);
+                    self.close(&error, 1);
                     return Err(device::unavailable(&self.spec, why.to_owned()));
                 }
             }
@@ -343,7 +345,7 @@ impl PortTask {
                     self.connection = Some(connection);
                 }
                 Err(why) => {
-                    self.tell_unavailable(why.clone());
+                    self.tell_unavailable(why.clone(), 1);
                     return Err(device::unavailable(&self.spec, why));
                 }
             }
@@ -352,21 +354,29 @@ impl PortTask {
     }
 
     fn broken(&mut self, error: &io::Error) -> ToolError {
-        self.close(error);
+        self.close(error, 1);
         ToolError::Broken { what: self.spec.name.clone(), why: error.to_string() }
     }
 
-    fn close(&mut self, error: &io::Error) {
+    /// Closes the device, for which so many calls failed just now.
+    fn close(&mut self, error: &io::Error, failed: u64) {
         self.connection = None;
         warn!(port = self.spec.name.as_str(), error:% = error; "serial port lost");
         let path = &self.spec.path;
-        self.tell_unavailable(format!("{path} went away ({error}): plug the board in again"));
+        self.tell_unavailable(
+            format!("{path} went away ({error}): plug the board in again"),
+            failed,
+        );
     }
 
-    /// A repeat with the same cause wakes nobody.
-    fn tell_unavailable(&self, why: String) {
-        let state = PortState::Unavailable { why };
+    /// A repeat with the same cause and no failed call wakes nobody.
+    fn tell_unavailable(&self, why: String, failed: u64) {
         self.state.send_if_modified(|known| {
+            let before = match known {
+                PortState::Unavailable { calls, .. } => *calls,
+                _ => 0,
+            };
+            let state = PortState::Unavailable { why, calls: before + failed };
             let changed = *known != state;
             *known = state;
             changed

@@ -294,7 +294,8 @@ async fn a_device_unplugged_in_mid_exchange_breaks_it_and_the_effect_is_unknown(
         assert!(failure.error.effect_unknown());
         assert_eq!(wire(&failure.wire), ["> SET fan on\\n"]);
         let state = until(&toolbox, lost).await;
-        let PortState::Unavailable { why } = state else { unreachable!() };
+        let PortState::Unavailable { why, calls } = state else { unreachable!() };
+        assert_eq!(calls, 1, "the one in hand");
         assert!(why.contains(&path) && why.contains("went away"), "{why}");
     })
     .await;
@@ -322,6 +323,9 @@ async fn a_device_unplugged_while_idle_is_noticed_at_once_and_found_again_under_
         let failure = set(&toolbox, "fan").await.unwrap_err();
         assert!(matches!(failure.error, ToolError::Unavailable { .. }), "{failure}");
         assert!(failure.to_string().contains("is the board plugged in?"), "{failure}");
+        set(&toolbox, "fan").await.unwrap_err();
+        let state = until(&toolbox, |_| true).await;
+        assert!(matches!(state, PortState::Unavailable { calls: 2, .. }), "{state:?}");
         assert!(failure.wire.is_empty() && !failure.error.effect_unknown());
 
         symlink(&second.path, &link).unwrap();

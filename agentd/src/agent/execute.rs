@@ -87,7 +87,10 @@ impl Agent {
                 Turn::ask(Some(name), steps)
             }
             State::Off => self.at_a_loss("no model is installed"),
-            State::Down { cause, .. } => self.at_a_loss(&format!("the model is down: {cause}")),
+            State::Down { cause, .. } => {
+                self.metrics.model_missed_total.add_one();
+                self.at_a_loss(&format!("the model is down: {cause}"))
+            }
         }
     }
 
@@ -111,7 +114,13 @@ impl Agent {
                 Step::Ask => {
                     let event = match self.ask(waiting, deadline).await {
                         Ok(calls) => Event::Proposed(calls),
-                        Err(error) => Event::NoProposal(error),
+                        Err(error) => {
+                            if matches!(error, ModelError::Unavailable(_) | ModelError::Crashed(_))
+                            {
+                                self.metrics.model_missed_total.add_one();
+                            }
+                            Event::NoProposal(error)
+                        }
                     };
                     turn.on(event);
                 }

@@ -8,9 +8,11 @@ use futures_util::future::join_all;
 use futures_util::{FutureExt as _, StreamExt as _};
 use log::warn;
 
+use super::answers::Asked;
 use super::connection::{Event, Message, NotSent};
+use super::fault::Fault;
 use super::incoming::{self, Door};
-use super::session::{Asked, Session, given_up};
+use super::session::{Session, given_up};
 use super::wire::Presence;
 use crate::store::{Destination, OutboxRow, Refusal, Refused, StoreError};
 
@@ -87,7 +89,7 @@ impl Session<'_> {
 
     fn tell_dead(&self, dead: u64) {
         match dead {
-            0 => self.link.health.regain("outbox"),
+            0 => self.link.health.regain("outbox", None),
             dead => self.link.health.lose(
                 "outbox",
                 format!(
@@ -101,12 +103,20 @@ impl Session<'_> {
     /// Sends rows while the window has room.
     async fn fill(&mut self) -> Result<(), Trouble> {
         let now = Instant::now();
-        let room = self.link.window.room(now);
+        let window = &self.link.window;
+        let room = self.link.pause.room(window.room(now), window.under_way(), now);
         if !self.rows_wait || room == 0 {
             return Ok(());
         }
         let Door { store, broker, .. } = &self.link.door;
-        let rows = store.pending(*broker, self.link.window.skip(now), room).await?;
+        let skip = window.skip(now);
+        // The row that a broker stumbled over is tried only if there is no other.
+        let blamed = self.link.pause.blamed();
+        let others = skip.iter().copied().chain(blamed).collect();
+        let mut rows = store.pending(*broker, others, room).await?;
+        if rows.is_empty() && blamed.is_some() {
+            rows = store.pending(*broker, skip, room).await?;
+        }
         self.rows_wait = rows.len() == room;
         for row in rows {
             self.send(row, now).await?;
@@ -128,7 +138,7 @@ impl Session<'_> {
         if bytes > most {
             // Sent, it would break the connection, and at each new one again.
             let why = format!("it has {bytes} bytes; the broker takes {most}");
-            return self.put_back(id, why, Refusal::Final, now).await;
+            return self.put_back(id, Fault::Never, why, now).await;
         }
         let message = Message { topic, payload, retain: false, correlation, expires_at };
         match self.client.publish(message) {
@@ -137,7 +147,7 @@ impl Session<'_> {
                 self.ask(Asked::Row(id), answer);
                 Ok(())
             }
-            Err(NotSent::Invalid(why)) => self.put_back(id, why, Refusal::Final, now).await,
+            Err(NotSent::Invalid(why)) => self.put_back(id, Fault::Never, why, now).await,
             Err(full) => Err(Trouble::Connection(given_up(full))),
         }
     }
@@ -146,12 +156,23 @@ impl Session<'_> {
     pub(super) async fn put_back(
         &mut self,
         id: i64,
+        fault: Fault,
         why: String,
-        refusal: Refusal,
         now: Instant,
     ) -> Result<(), Trouble> {
         // In the window first: where the store fails, the row must not be sent again at once all the same.
         let again_s = self.link.window.refused(id, now).as_secs();
+        // A row that has been put aside makes room in the window, and has to be told in health.
+        self.rows_wait = true;
+        let refusal = match fault {
+            Fault::Row => Refusal::Counted,
+            Fault::Never => Refusal::Final,
+            Fault::Broker => {
+                warn!(row = id, why:% = why, again_s = again_s;
+                      "an outbox row was not taken, through no fault of its own; it is sent again");
+                return Ok(());
+            }
+        };
         match self.link.door.store.refused(id, why.clone(), refusal).await? {
             Some(Refused { dead: true, attempts }) => {
                 self.link.window.forget(id);
@@ -164,8 +185,6 @@ impl Session<'_> {
             }
             None => self.link.window.forget(id),
         }
-        // A row that has been put aside makes room in the window, and has to be told in health.
-        self.rows_wait = true;
         Ok(())
     }
 

@@ -78,7 +78,10 @@ async fn command(door: &Door, delivery: &Delivery) -> Result<(), StoreError> {
         duplicate: delivery.duplicate,
     });
     let origin = Origin {
-        source: "mqtt".into(),
+        source: match door.broker {
+            Broker::Upstream => "mqtt".into(),
+            Broker::OnBoard => "mqtt-local".into(),
+        },
         broker: door.broker,
         reply: reply.clone(),
         delivery: known,

@@ -97,6 +97,13 @@ impl Window {
         delay
     }
 
+    /// The broker has refused a row through no fault of its own: it may be sent again at any time.
+    pub(super) fn released(&mut self, id: i64) {
+        if matches!(self.rows.get(&id), Some(Row::UnderWay { .. })) {
+            self.rows.remove(&id);
+        }
+    }
+
     /// A row is not to be sent any more.
     pub(super) fn forget(&mut self, id: i64) {
         self.refused.remove(&id);
