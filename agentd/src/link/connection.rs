@@ -30,14 +30,16 @@ use crate::command::MAX_PAYLOAD_BYTES;
 /// Events that wait for the session: more than the commands that a broker may have under way.
 pub(super) const EVENTS: usize = 32;
 /// Requests that wait for the driver. One that does not fit ends the connection: nothing is lost by it.
-pub(super) const REQUESTS: usize = 64;
+pub(super) const REQUESTS: usize = 256;
 /// The largest packet taken. It is well above the largest command, so that a command that is too large is
 /// refused in words; a broker with MQTT 5 drops what is larger still, one with 3.1.1 breaks the connection.
 pub(super) const MAX_INCOMING_BYTES: u32 = 4 * MAX_PAYLOAD_BYTES as u32;
 /// Commands that a broker with MQTT 5 may send before the first is acknowledged.
 pub(super) const INCOMING_WINDOW: u16 = 16;
+/// Requests that the driver writes with one system call. By default it makes one for each.
+pub(super) const WRITTEN_TOGETHER: usize = 64;
 /// In-flight limit of the crates: the window and the retained messages beside it.
-pub(super) const IN_FLIGHT: u16 = 64;
+pub(super) const IN_FLIGHT: u16 = 160;
 /// How long a broker keeps the commands for a device that is away, with MQTT 5. Whoever wants less sets the
 /// Message Expiry Interval; with 3.1.1 the broker's own limit counts.
 pub(super) const SESSION_EXPIRY_SECONDS: u32 = 7 * 24 * 3600;

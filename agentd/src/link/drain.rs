@@ -8,13 +8,14 @@ use futures_util::future::join_all;
 use futures_util::{FutureExt as _, StreamExt as _};
 use log::warn;
 
+use super::Link;
 use super::answers::Asked;
 use super::connection::{Event, Message, NotSent};
 use super::fault::Fault;
 use super::incoming::{self, Door};
 use super::session::{Session, given_up};
 use super::wire::Presence;
-use crate::store::{Destination, OutboxRow, Refusal, Refused, StoreError};
+use crate::store::{Destination, OutboxRow, OutboxStats, Refusal, Refused, StoreError};
 
 /// How long a shutdown waits for the broker, in all.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -46,25 +47,48 @@ impl Session<'_> {
         while let Some(Some((asked, answer))) = self.answers.next().now_or_never() {
             self.answered(asked, answer).await?;
         }
-        let taken = self.link.window.acknowledged();
-        if !taken.is_empty() {
-            let gone = self.link.door.store.delivered(taken.clone()).await?;
-            self.link.window.removed(&taken);
-            self.link.door.metrics.outbox_delivered_total.add(gone as u64);
+        let now = Instant::now();
+        let (taken, room) = (self.link.window.to_remove(), self.room(now));
+        if taken.is_empty() && room == 0 {
+            return Ok(());
         }
-        let moved = self.rows_wait || !taken.is_empty();
-        self.fill().await?;
-        if moved {
-            let stats = self.link.door.store.outbox_stats().await?;
-            let pending = stats.pending;
-            self.link.door.metrics.outbox_pending.set(pending);
-            self.link.door.metrics.outbox_dead.set(stats.dead);
-            self.tell_dead(stats.dead);
-            if self.publisher.said_pending().is_some_and(|said| said != (pending > 0)) {
-                self.publisher.changed(Instant::now());
-            }
+        // Asked for together, they are one transaction of the store.
+        let store = &self.link.door.store;
+        let (gone, rows, stats) = tokio::join!(
+            async { if taken.is_empty() { Ok(0) } else { store.delivered(taken.clone()).await } },
+            next_rows(self.link, room, now),
+            store.outbox_stats(),
+        );
+        self.link.door.metrics.outbox_delivered_total.add(gone? as u64);
+        self.link.window.removed(&taken);
+        self.tell_outbox(&stats?);
+        let rows = rows?;
+        if room > 0 {
+            // A store that gave none has none; how many it gives at once is its own bound.
+            self.rows_wait = !rows.is_empty();
+        }
+        for row in rows {
+            self.send(row, now).await?;
         }
         Ok(())
+    }
+
+    /// How many rows may be sent now; 0 also where none wait, or too few would be worth asking for.
+    fn room(&self, now: Instant) -> usize {
+        let window = &self.link.window;
+        if !self.rows_wait || !window.wants_rows() {
+            return 0;
+        }
+        self.link.pause.room(window.room(now), window.under_way(), now)
+    }
+
+    fn tell_outbox(&mut self, stats: &OutboxStats) {
+        self.link.door.metrics.outbox_pending.set(stats.pending);
+        self.link.door.metrics.outbox_dead.set(stats.dead);
+        self.tell_dead(stats.dead);
+        if self.publisher.said_pending().is_some_and(|said| said != (stats.pending > 0)) {
+            self.publisher.changed(Instant::now());
+        }
     }
 
     /// Takes in what came. All at once, so that it is committed together; acknowledged in order.
@@ -98,30 +122,6 @@ impl Session<'_> {
                 ),
             ),
         }
-    }
-
-    /// Sends rows while the window has room.
-    async fn fill(&mut self) -> Result<(), Trouble> {
-        let now = Instant::now();
-        let window = &self.link.window;
-        let room = self.link.pause.room(window.room(now), window.under_way(), now);
-        if !self.rows_wait || room == 0 {
-            return Ok(());
-        }
-        let Door { store, broker, .. } = &self.link.door;
-        let skip = window.skip(now);
-        // The row that a broker stumbled over is tried only if there is no other.
-        let blamed = self.link.pause.blamed();
-        let others = skip.iter().copied().chain(blamed).collect();
-        let mut rows = store.pending(*broker, others, room).await?;
-        if rows.is_empty() && blamed.is_some() {
-            rows = store.pending(*broker, skip, room).await?;
-        }
-        self.rows_wait = rows.len() == room;
-        for row in rows {
-            self.send(row, now).await?;
-        }
-        Ok(())
     }
 
     async fn send(&mut self, row: OutboxRow, now: Instant) -> Result<(), Trouble> {
@@ -240,5 +240,21 @@ impl Session<'_> {
                 },
             }
         }
+    }
+}
+
+async fn next_rows(link: &Link, room: usize, now: Instant) -> Result<Vec<OutboxRow>, StoreError> {
+    if room == 0 {
+        return Ok(Vec::new());
+    }
+    let Door { store, broker, .. } = &link.door;
+    let skip = link.window.skip(now);
+    // The row that a broker stumbled over is tried only if there is no other.
+    let blamed = link.pause.blamed();
+    let others = skip.iter().copied().chain(blamed).collect();
+    let rows = store.pending(*broker, others, room).await?;
+    match blamed {
+        Some(_) if rows.is_empty() => store.pending(*broker, skip, room).await,
+        _ => Ok(rows),
     }
 }

@@ -88,6 +88,7 @@ fn options(settings: &Settings) -> mqtt::MqttOptions {
         .set_clean_session(false)
         .set_max_packet_size(connection::MAX_INCOMING_BYTES as usize, MAX_OUTGOING_BYTES)
         .set_inflight(connection::IN_FLIGHT)
+        .set_max_request_batch(connection::WRITTEN_TOGETHER)
         .set_ack_mode(mqtt::AckMode::Manual)
         .set_session_store(NoReplay);
     options

@@ -98,6 +98,7 @@ fn options(settings: &Settings) -> mqtt::MqttOptions {
         .set_receive_maximum(Some(connection::INCOMING_WINDOW))
         .set_max_packet_size(Some(connection::MAX_INCOMING_BYTES))
         .set_outgoing_inflight_upper_limit(connection::IN_FLIGHT)
+        .set_max_request_batch(connection::WRITTEN_TOGETHER)
         .set_ack_mode(mqtt::AckMode::Manual)
         .set_session_store(NoReplay);
     options

@@ -315,7 +315,8 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<OutboxRow>, StoreError> {
         let now = command::now();
-        let (skip, limits) = (under_way.clone(), self.limits);
+        let under_way = Arc::new(under_way.into_iter().collect());
+        let (skip, limits) = (Arc::clone(&under_way), self.limits);
         let (rows, untidy) = self
             .run(move |db| {
                 let rows = outbox::pending(db, broker, &skip, limit)?;

@@ -9,6 +9,8 @@
 //! Bounds: [`Limits`]; the victims are the rows of the lowest priority, the oldest first, and each is
 //! counted in `dropped`. The table is read a window at a time, so a long one costs no memory.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::Serialize;
@@ -16,6 +18,18 @@ use serde_json::{Map, Value, json};
 
 use super::gap::{self, Cause};
 use crate::command::{Outcome, Priority, elapsed_ms, fresh_id};
+
+/// How many bytes of payloads are read at once: some of the largest, and more than enough small ones.
+const MAX_READ_BYTES: usize = 256 * 1024;
+
+// These walk along an index and stop early, however long the outbox is.
+const PENDING: &str = "SELECT id, topic, own, correlation, payload, expires_ms FROM outbox
+    WHERE broker = ?1 AND dead IS NULL ORDER BY priority DESC, id";
+const VICTIM: &str =
+    "SELECT id FROM outbox WHERE topic <> 'event/gap' ORDER BY priority, id LIMIT 1";
+// The plus keeps SQLite from the index by broker, after which it would have to sort.
+const OLDEST: &str =
+    "SELECT created_ms FROM outbox WHERE dead IS NULL AND +broker = 0 ORDER BY id LIMIT 1";
 
 /// How much may wait, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,12 +222,8 @@ fn make_room(connection: &Connection, limits: Limits) -> rusqlite::Result<()> {
             return Ok(());
         }
         // What tells of a gap is no victim: it stands for many rows, and there is one at a time.
-        let victim: Option<i64> = connection
-            .prepare_cached(
-                "SELECT id FROM outbox WHERE topic <> 'event/gap' ORDER BY priority, id LIMIT 1",
-            )?
-            .query_row([], |row| row.get(0))
-            .optional()?;
+        let victim: Option<i64> =
+            connection.prepare_cached(VICTIM)?.query_row([], |row| row.get(0)).optional()?;
         match victim {
             Some(id) => drop_row(connection, id, Cause::Full)?,
             None => return Ok(()),
@@ -241,24 +251,23 @@ pub(super) fn drop_row(connection: &Connection, id: i64, cause: Cause) -> rusqli
     }
 }
 
-/// The next rows to send to a broker, besides those that are under way: by priority, then by age. Rows
-/// whose lifetime is over are among them.
+/// The next rows to send to a broker, besides those that are under way: by priority, then by age, at most
+/// [`MAX_READ_BYTES`] and one. Rows whose lifetime is over are among them.
 pub fn pending(
     connection: &Connection,
     broker: Broker,
-    under_way: &[i64],
+    under_way: &HashSet<i64>,
     limit: usize,
 ) -> rusqlite::Result<Vec<OutboxRow>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT id, topic, own, correlation, payload, expires_ms FROM outbox
-         WHERE broker = ?1 AND dead IS NULL ORDER BY priority DESC, id",
-    )?;
+    let mut statement = connection.prepare_cached(PENDING)?;
     let mut rows = statement.query([broker as i64])?;
-    let mut found = Vec::new();
-    while found.len() < limit {
+    let (mut found, mut bytes) = (Vec::new(), 0);
+    while found.len() < limit && bytes < MAX_READ_BYTES {
         let Some(row) = rows.next()? else { break };
         if !under_way.contains(&row.get(0)?) {
-            found.push(read(row)?);
+            let row = read(row)?;
+            bytes += row.payload.len();
+            found.push(row);
         }
     }
     Ok(found)
@@ -300,12 +309,8 @@ pub fn stats(connection: &Connection, now: Timestamp) -> rusqlite::Result<Outbox
     let dead = count("SELECT count(*) FROM outbox WHERE dead IS NOT NULL")?;
     let on_board = count("SELECT count(*) FROM outbox WHERE broker = 1 AND dead IS NULL")?;
     let dropped = count("SELECT value FROM meta WHERE key = 'outbox_dropped'")?;
-    let oldest: Option<i64> = connection
-        .prepare_cached(
-            "SELECT created_ms FROM outbox WHERE dead IS NULL AND broker = 0 ORDER BY id LIMIT 1",
-        )?
-        .query_row([], |row| row.get(0))
-        .optional()?;
+    let oldest: Option<i64> =
+        connection.prepare_cached(OLDEST)?.query_row([], |row| row.get(0)).optional()?;
     let oldest = oldest.and_then(|ms| Timestamp::from_millisecond(ms).ok());
     let unsigned = |n: i64| u64::try_from(n).unwrap_or(0);
     Ok(OutboxStats {
@@ -314,4 +319,26 @@ pub fn stats(connection: &Connection, now: Timestamp) -> rusqlite::Result<Outbox
         dropped: unsigned(dropped),
         dead: unsigned(dead),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::schema;
+
+    #[test]
+    fn no_question_about_a_long_outbox_sorts_it() {
+        let mut connection = Connection::open_in_memory().expect("a database");
+        schema::migrate(&mut connection).expect("tables");
+        for sql in [PENDING, VICTIM, OLDEST] {
+            let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect(sql);
+            let parameters: &[i64] = if sql == PENDING { &[0] } else { &[] };
+            let steps: Vec<String> = plan
+                .query_map(rusqlite::params_from_iter(parameters), |row| row.get(3))
+                .expect("a plan")
+                .collect::<Result<_, _>>()
+                .expect("its steps");
+            assert!(!steps.iter().any(|step| step.contains("B-TREE")), "{sql}: {steps:?}");
+        }
+    }
 }
