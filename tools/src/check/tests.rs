@@ -168,4 +168,7 @@ fn a_port_is_checked_too() {
     for (ending, ok) in [("", false), (";", true), ("abcd", true), ("abcde", false)] {
         assert_eq!(port(&|v| v["line_ending"] = json!(ending)).is_empty(), ok, "{ending:?}");
     }
+    for (ms, ok) in [(0, true), (MAX_TIMEOUT_MS, true), (MAX_TIMEOUT_MS + 1, false)] {
+        assert_eq!(port(&|v| v["late_ms"] = json!(ms)).is_empty(), ok, "{ms}");
+    }
 }
