@@ -218,8 +218,13 @@ fn check_serial(spec: &ToolSpec, ports: &[&str], errors: &mut Vec<SpecError>) {
 }
 
 fn check_event(event: &str, errors: &mut Vec<SpecError>) {
+    // A broker breaks the connection over a noncharacter of Unicode as over a control character.
+    let bad = |c: char| {
+        let code = u32::from(c);
+        c.is_control() || matches!(code, 0xfdd0..=0xfdef) || code & 0xfffe == 0xfffe
+    };
     let level = (1..=MAX_NAME_CHARS).contains(&event.chars().count())
-        && !event.chars().any(|c| c.is_control() || matches!(c, '/' | '+' | '#'));
+        && !event.contains(|c| bad(c) || matches!(c, '/' | '+' | '#'));
     if !level {
         let message = format!(
             "must be one topic level: 1 to {MAX_NAME_CHARS} characters without `/`, `+` and `#`"

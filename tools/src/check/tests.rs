@@ -138,6 +138,7 @@ fn an_event_is_one_topic_level_and_not_the_daemons_own_record() {
         ("a+", false),
         ("#", false),
         ("a\u{0}", false),
+        ("a\u{ffff}", false),
         ("audit", false),
         ("gap", false),
     ] {
