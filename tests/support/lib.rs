@@ -3,6 +3,10 @@
 //! The board and the observer are the demo's; the broker is mosquitto; the daemon is the binary, as a
 //! process of its own. Nothing here waits for a time: it waits for a condition, up to a deadline.
 
+pub mod memory;
+pub mod raw;
+pub mod rude;
+
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};

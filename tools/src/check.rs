@@ -13,7 +13,7 @@ use crate::{line, note};
 
 /// The longest name of a tool, a parameter or a port, in characters.
 pub const MAX_NAME_CHARS: usize = 64;
-/// The longest `timeout_ms`: an hour. A longer one is a slip, and would block its port.
+/// The longest `timeout_ms` and `late_ms`: an hour. A longer one is a slip, and would block its port.
 pub const MAX_TIMEOUT_MS: u64 = 3_600_000;
 /// The longest line ending, in bytes.
 pub const MAX_ENDING_BYTES: usize = 4;
@@ -93,6 +93,10 @@ impl SerialSpec {
             let message =
                 format!("must be 1 to {MAX_ENDING_BYTES} bytes, as \"\\n\" or \"\\r\\n\"");
             errors.push(SpecError::new("line_ending", message));
+        }
+        if self.late_ms.is_some_and(|ms| ms > MAX_TIMEOUT_MS) {
+            let message = format!("must be 0 to {MAX_TIMEOUT_MS}");
+            errors.push(SpecError::new("late_ms", message));
         }
         errors
     }
@@ -240,8 +244,13 @@ fn check_verify(spec: &ToolSpec, verify: &Verify, errors: &mut Vec<SpecError>) {
 }
 
 fn check_event(event: &str, errors: &mut Vec<SpecError>) {
+    // A broker breaks the connection over a noncharacter of Unicode as over a control character.
+    let bad = |c: char| {
+        let code = u32::from(c);
+        c.is_control() || matches!(code, 0xfdd0..=0xfdef) || code & 0xfffe == 0xfffe
+    };
     let level = (1..=MAX_NAME_CHARS).contains(&event.chars().count())
-        && !event.chars().any(|c| c.is_control() || matches!(c, '/' | '+' | '#'));
+        && !event.contains(|c| bad(c) || matches!(c, '/' | '+' | '#'));
     if !level {
         let message = format!(
             "must be one topic level: 1 to {MAX_NAME_CHARS} characters without `/`, `+` and `#`"

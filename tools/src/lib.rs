@@ -12,6 +12,7 @@ pub mod device;
 pub mod line;
 mod near;
 pub mod note;
+mod owed;
 pub mod port;
 pub mod publish;
 pub mod serial;

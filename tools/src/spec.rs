@@ -206,6 +206,11 @@ pub struct SerialSpec {
     /// What ends a line in both directions. Default `"\n"`; a carriage return before it is dropped.
     #[serde(default = "default_line_ending")]
     pub line_ending: String,
+    /// How much later than a tool's `timeout_ms` the device may still answer. Until then, or until that
+    /// answer has come, no other request is sent, or the late answer would be taken for the next one's.
+    /// Default: as long again as the `timeout_ms`. Set it where the device may be slower than that; 0
+    /// where a device that is busy drops what it hears.
+    pub late_ms: Option<u64>,
 }
 
 /// How bytes become frames.
@@ -274,6 +279,7 @@ impl SerialSpec {
             baud: default_baud(),
             framing: Framing::Line,
             line_ending: default_line_ending(),
+            late_ms: None,
         }
     }
 }

@@ -108,9 +108,13 @@ async fn beside<T>(task: PortTask, scenario: impl Future<Output = T>) -> T {
 }
 
 async fn set(toolbox: &Toolbox, device: &str) -> Result<Output, Failure> {
+    set_within(toolbox, device, PATIENCE).await
+}
+
+async fn set_within(toolbox: &Toolbox, device: &str, time: Duration) -> Result<Output, Failure> {
     let args = json!({"device": device, "state": "on"});
     let args: Args = args.as_object().unwrap().clone();
-    toolbox.run("set", &args, Instant::now() + PATIENCE).await
+    toolbox.run("set", &args, Instant::now() + time).await
 }
 
 fn wire(frames: &[agentd_tools::WireFrame]) -> Vec<String> {
@@ -200,6 +204,69 @@ async fn silence_is_told_at_the_timeout_and_the_next_exchange_works() {
         assert!(result.unwrap().fields.is_empty());
     })
     .await;
+}
+
+/// A port whose device may be late by more than a test waits.
+fn port_of_a_late_device(path: &Path) -> SerialSpec {
+    SerialSpec { late_ms: Some(600_000), ..port(path) }
+}
+
+#[tokio::test]
+async fn a_late_answer_is_not_taken_for_the_answer_to_the_next_request() {
+    let mut board = Board::plug_in();
+    let (toolbox, task) = open_with(port_of_a_late_device(&board.path), 200);
+    beside(task, async {
+        let failure = set(&toolbox, "fan").await.unwrap_err();
+        assert_eq!(failure.error.code(), "no_answer");
+        assert_eq!(board.hears().await, "SET fan on\n");
+        // Were the pump's request sent now, the fan's answer would be taken for its own.
+        let early = set_within(&toolbox, "pump", Duration::from_millis(200)).await.unwrap_err();
+        assert_eq!(early.error, ToolError::Busy { what: "board".into() });
+        assert!(early.wire.is_empty() && !early.error.effect_unknown());
+        board.says("TICK\nOK 1 la").await;
+        board.says("te\n").await;
+        let (lamp, ()) = tokio::join!(set(&toolbox, "lamp"), async {
+            assert_eq!(board.hears().await, "SET lamp on\n", "and not the pump");
+            board.says("OK 2 own\n").await;
+        });
+        assert_eq!(lamp.unwrap().fields["mode"], json!("own"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_device_that_is_never_late_gets_the_next_request_at_once() {
+    let mut board = Board::plug_in();
+    let (toolbox, task) = open_with(SerialSpec { late_ms: Some(0), ..port(&board.path) }, 1000);
+    beside(task, async {
+        set(&toolbox, "fan").await.unwrap_err();
+        assert_eq!(board.hears().await, "SET fan on\n");
+        // Less than the default, by which the pump would not have its turn.
+        let soon = Duration::from_millis(900);
+        let (pump, ()) = tokio::join!(set_within(&toolbox, "pump", soon), async {
+            assert_eq!(board.hears().await, "SET pump on\n");
+            board.says("OK\n").await;
+        });
+        pump.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn shutdown_does_not_wait_for_an_answer_that_is_owed() {
+    let mut board = Board::plug_in();
+    let (toolbox, task) = open_with(port_of_a_late_device(&board.path), 200);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let run = task.run(async { drop(stopped.await) });
+    let script = async {
+        set(&toolbox, "fan").await.unwrap_err();
+        let (pump, ()) = tokio::join!(set(&toolbox, "pump"), async { drop(stop) });
+        let failure = pump.unwrap_err();
+        assert_eq!((failure.error.code(), failure.wire.len()), ("unavailable", 0));
+    };
+    let all = async { tokio::join!(run, script) };
+    timeout(PATIENCE, all).await.expect("shutdown is bounded");
+    assert_eq!(board.hears().await, "SET fan on\n");
 }
 
 #[tokio::test]

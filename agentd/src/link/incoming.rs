@@ -52,7 +52,7 @@ async fn command(door: &Door, delivery: &Delivery) -> Result<(), StoreError> {
     });
     let topic = delivery.response_topic.clone();
     let topic = topic.or_else(|| asked.and_then(|command| command.reply_to.clone()));
-    let valid = topic.as_deref().map_or(Ok(()), |topic| door.topics.check_reply(topic));
+    let valid = topic.as_deref().map_or(Ok(()), Topics::check_reply);
     let reply = match (&valid, topic) {
         (Ok(()), Some(topic)) => Some(Destination::Reply { topic, correlation }),
         _ => None,

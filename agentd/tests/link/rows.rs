@@ -88,24 +88,24 @@ async fn a_row_that_the_broker_refuses_is_kept_and_not_sent_again_at_once() {
 async fn a_broker_over_its_quota_is_asked_with_one_row_at_a_time_and_then_gets_them_all() {
     let listener = Listener::new(true).await;
     let mut board = Board::new(listener.config());
-    board.events(20).await;
+    board.events(140).await;
     board.link();
     let mut broker = listener.accept().await;
     // As many as the window has room for.
-    let sent = broker.until_events(16, &CONNACK_5, false).await;
-    assert_eq!(sent.iter().map(Message::n).collect::<Vec<_>>(), Vec::from_iter(0..16));
+    let sent = broker.until_events(128, &CONNACK_5, false).await;
+    assert_eq!(sent.iter().map(Message::n).collect::<Vec<_>>(), Vec::from_iter(0..128));
     broker.puback(QUOTA_EXCEEDED).await;
     // Twice one row alone is tried, and never the one that began it.
     for _ in 0..2 {
         let tried = broker.until_events(1, &CONNACK_5, false).await;
         assert_eq!(tried[0].n(), 1);
         assert!(board.cause("link:rows").contains("QuotaExceeded"));
-        assert_eq!(board.pending().await, 20);
+        assert_eq!(board.pending().await, 140);
         broker.puback(QUOTA_EXCEEDED).await;
     }
-    let mut rest = broker.until_events(20, &CONNACK_5, true).await;
+    let mut rest = broker.until_events(140, &CONNACK_5, true).await;
     rest.sort_by_key(Message::n);
-    assert_eq!(rest.iter().map(Message::n).collect::<Vec<_>>(), Vec::from_iter(0..20));
+    assert_eq!(rest.iter().map(Message::n).collect::<Vec<_>>(), Vec::from_iter(0..140));
     board.until_empty().await;
     assert!(!board.is_lost("link:rows"));
 }

@@ -138,6 +138,7 @@ fn an_event_is_one_topic_level_and_not_the_daemons_own_record() {
         ("a+", false),
         ("#", false),
         ("a\u{0}", false),
+        ("a\u{ffff}", false),
         ("audit", false),
         ("gap", false),
     ] {
@@ -167,6 +168,9 @@ fn a_port_is_checked_too() {
     assert_eq!(port(&|v| v["baud"] = json!(0)), ["baud"]);
     for (ending, ok) in [("", false), (";", true), ("abcd", true), ("abcde", false)] {
         assert_eq!(port(&|v| v["line_ending"] = json!(ending)).is_empty(), ok, "{ending:?}");
+    }
+    for (ms, ok) in [(0, true), (MAX_TIMEOUT_MS, true), (MAX_TIMEOUT_MS + 1, false)] {
+        assert_eq!(port(&|v| v["late_ms"] = json!(ms)).is_empty(), ok, "{ms}");
     }
 }
 
