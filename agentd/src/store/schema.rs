@@ -132,3 +132,30 @@ pub fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_of_the_first_version_keeps_what_waits_and_learns_its_numbers() {
+        let mut connection = Connection::open_in_memory().expect("a database");
+        connection.execute_batch(MIGRATIONS[0]).expect("the first tables");
+        connection.pragma_update(None, "user_version", 1).expect("its version");
+        let waiting = "INSERT INTO outbox (topic, own, payload, priority, created_ms) VALUES
+            ('event/action', 1, '{\"seq\": 7}', 1, 0), ('result/a', 1, '{\"id\": \"a\"}', 2, 0),
+            ('event/foreign', 0, '{\"seq\": 9}', 2, 0)";
+        connection.execute(waiting, []).expect("rows");
+        migrate(&mut connection).expect("it is brought to this version");
+        let read = |sql: &str| -> Vec<Option<i64>> {
+            let mut statement = connection.prepare(sql).expect(sql);
+            let rows = statement.query_map([], |row| row.get(0)).expect("rows");
+            rows.collect::<Result<_, _>>().expect("values")
+        };
+        let numbers = read("SELECT seq FROM outbox ORDER BY id");
+        assert_eq!(numbers, [Some(7), None, None], "only our own events have one");
+        assert_eq!(read("SELECT rows FROM outbox_totals"), [Some(3)]);
+        assert_eq!(read("PRAGMA user_version"), [Some(VERSION)]);
+        migrate(&mut connection).expect("a second time changes nothing");
+    }
+}
