@@ -19,7 +19,7 @@ pub(crate) async fn run(args: &Args) -> Result<bool> {
     let progress = Progress::new(seed);
     let mut report = Report::new(seed);
     if let Some(case) = args.case {
-        report.add(one(seed, case).await);
+        report.add(one(seed, case, args.keep).await);
     } else {
         all(args, seed, &progress, &mut report).await?;
         if args.power > 0 {
@@ -40,7 +40,7 @@ async fn all(args: &Args, seed: u64, progress: &Progress, report: &mut Report) -
         let under_way = report.faults() + running.len() * plan::FAULTS;
         if under_way < args.faults && running.len() < args.jobs.max(1) {
             let case = next;
-            start(&mut running, seed, case);
+            start(&mut running, seed, case, args.keep);
             next += 1;
             continue;
         }
@@ -55,8 +55,8 @@ async fn all(args: &Args, seed: u64, progress: &Progress, report: &mut Report) -
     clippy::disallowed_methods,
     reason = "the campaign is what is around the daemon, not part of it"
 )]
-fn start(running: &mut JoinSet<Judged>, seed: u64, case: u64) {
-    running.spawn(one(seed, case));
+fn start(running: &mut JoinSet<Judged>, seed: u64, case: u64, keep: bool) {
+    running.spawn(one(seed, case, keep));
 }
 
 /// A case that has been judged, and the folder that is kept where it is worth a look.
@@ -65,8 +65,14 @@ pub(crate) struct Judged {
     pub(crate) kept: Option<PathBuf>,
 }
 
-/// Runs one case in a folder that is kept if it fails.
-async fn one(seed: u64, case: u64) -> Judged {
+impl Judged {
+    pub(crate) fn is_bad(&self) -> bool {
+        !self.report.violations.is_empty()
+    }
+}
+
+/// Runs one case in a folder that is kept where it fails or all are.
+async fn one(seed: u64, case: u64, keep: bool) -> Judged {
     let folder = match tempfile::Builder::new().prefix("agentd-faults-").tempdir() {
         Ok(folder) => folder,
         Err(error) => {
@@ -80,7 +86,7 @@ async fn one(seed: u64, case: u64) -> Judged {
         Ok(Err(error)) => broken(case, &error),
         Err(error) => broken(case, &error.into()),
     };
-    let kept = (!report.violations.is_empty()).then(|| folder.keep());
+    let kept = (keep || !report.violations.is_empty()).then(|| folder.keep());
     Judged { report, kept }
 }
 

@@ -1,6 +1,7 @@
 //! One case: a plan is carried out on a machine, everything is mended, and the evidence is judged.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -46,18 +47,21 @@ pub(crate) async fn run(seed: u64, case: u64, folder: &Path) -> Result<CaseRepor
     let plan = Plan::new(seed, case);
     let machine = Machine::start(folder, &plan, &[]).await.context("the machine does not start")?;
     let approver = spawn(approve(Arc::clone(&machine.watcher)));
-    let mut run = Run { machine, given: Vec::new(), open: HashMap::new(), faults: Vec::new() };
+    let (given, faults, open) = (Vec::new(), Vec::new(), HashMap::new());
+    let mut run = Run { machine, given, open, faults, story: String::new(), begun };
     for step in &plan.steps {
+        run.tell(&format!("{step:?}"));
         run.step(*step).await.with_context(|| format!("at {step:?}"))?;
     }
+    run.tell("everything is mended");
     run.come_to_rest().await?;
+    run.tell("at rest");
     approver.abort();
     let evidence = run.evidence()?;
     let violations = oracle::examine(&evidence);
-    if !violations.is_empty() {
-        run.machine.keep_disk()?;
-        std::fs::write(folder.join("evidence.txt"), format!("{plan:#?}\n{evidence:#?}\n"))?;
-    }
+    run.machine.keep_disk()?;
+    std::fs::write(folder.join("story.txt"), &run.story)?;
+    std::fs::write(folder.join("evidence.txt"), format!("{evidence:#?}\n"))?;
     Ok(CaseReport {
         case,
         faults: run.faults,
@@ -94,9 +98,17 @@ struct Run {
     given: Vec<Given>,
     open: HashMap<usize, (Fault, Begun)>,
     faults: Vec<Fault>,
+    /// What was done when, for whoever looks into a case.
+    story: String,
+    begun: Instant,
 }
 
 impl Run {
+    fn tell(&mut self, what: &str) {
+        // Writing to a string does not fail.
+        let _ = writeln!(self.story, "{:8.3} {what}", self.begun.elapsed().as_secs_f64());
+    }
+
     async fn step(&mut self, step: Step) -> Result<()> {
         match step {
             Step::Send(order) => {
@@ -121,6 +133,7 @@ impl Run {
                     && self.machine.end(fault, begun).await?
                 {
                     self.faults.push(fault);
+                    self.tell(&format!("it happened: {fault}"));
                 }
             }
             // The plan's pauses are part of the case, not a wait for something.

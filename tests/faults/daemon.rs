@@ -1,6 +1,6 @@
 //! The daemon as a process, and what a service manager does for it: it is started again whenever it ends.
 //!
-//! Bound: one that ended by itself is started again after [`PAUSE`].
+//! Bound: it is started again after [`PAUSE`].
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -16,8 +16,9 @@ use tokio::task::JoinHandle;
 
 use crate::spawn;
 
-/// Long enough that a daemon that cannot start does not take a core, short enough to go on soon.
-const PAUSE: Duration = Duration::from_millis(200);
+/// What systemd takes for its `RestartSec` where nothing is said, so that a daemon that cannot start does
+/// not take a core.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// How the daemon is started.
 #[derive(Debug, Clone)]
@@ -136,23 +137,20 @@ async fn keep(launch: Launch, state: Arc<Mutex<State>>, changed: Arc<watch::Send
             continue;
         }
         let ended = live(&launch, &state).await;
-        let surprise = {
+        {
             let mut state = lock(&state);
             state.pid = None;
-            let surprise = !std::mem::take(&mut state.asked);
-            if surprise && !state.excused {
+            let asked = std::mem::take(&mut state.asked);
+            if !asked && !state.excused {
                 let status = match &ended {
                     Ok(status) => status.to_string(),
                     Err(error) => format!("{error:#}"),
                 };
                 state.deaths.push(Death { status });
             }
-            surprise
-        };
-        changed.send_replace(());
-        if surprise {
-            tokio::time::sleep(PAUSE).await;
         }
+        changed.send_replace(());
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

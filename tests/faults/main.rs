@@ -65,6 +65,9 @@ pub(crate) struct Args {
     /// Commands of the power cuts' workload; 0 for no power cuts
     #[arg(long, default_value_t = 40)]
     power: usize,
+    /// Keep the folders of all cases, and say where they are; those that fail are always kept
+    #[arg(long)]
+    keep: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,

@@ -83,7 +83,7 @@ impl Report {
     /// Whether nothing went wrong, and every reason code had its turn where there was room for all.
     pub(crate) fn is_clean(&self) -> bool {
         let power = self.power.as_ref().is_none_or(|power| power.violations.is_empty());
-        let cases = self.cases.iter().all(|case| case.report.violations.is_empty());
+        let cases = !self.cases.iter().any(Judged::is_bad);
         power && cases && self.uncovered().is_empty()
     }
 
@@ -175,8 +175,8 @@ impl Report {
         for fault in self.uncovered() {
             println!("never happened: {fault}");
         }
-        for case in self.cases.iter().filter(|case| !case.report.violations.is_empty()) {
-            println!();
+        for case in self.cases.iter().filter(|case| case.kept.is_some() || case.is_bad()) {
+            println!("\ncase {}", case.report.case);
             for violation in &case.report.violations {
                 println!("{violation}");
             }

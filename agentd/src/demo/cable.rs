@@ -1,6 +1,7 @@
 //! A pseudo-terminal in the place of a serial cable, with somebody at its far end who answers lines.
 //!
-//! Bounds: the thread notices within [`LOOK`] that the cable was pulled; bytes wake it at once.
+//! Bounds: the thread notices within [`LOOK`] that the cable was pulled, or that its last user is gone; bytes
+//! wake it at once.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -91,6 +92,9 @@ fn serve(
     let mut buffer = [0u8; 512];
     let mut waiting = Vec::new();
     while pulled.try_recv() != Err(TryRecvError::Disconnected) {
+        // A device is free again when its last user is gone. This one always has a user, who holds it open
+        // here: without this, a daemon that was killed would keep its successor out.
+        let _ = rustix::termios::ioctl_tiocnxcl(&other_side);
         let ready = poll(&mut [PollFd::new(&master, PollFlags::IN)], Some(&LOOK));
         if !matches!(ready, Ok(n) if n > 0) {
             continue;
@@ -109,5 +113,4 @@ fn serve(
             let _ = master.write_all(&bytes);
         }
     }
-    drop(other_side);
 }
