@@ -15,54 +15,60 @@ struct File {
     since: Vec<Deed>,
 }
 
-/// The files of the database.
+/// The files of the database, by [`Part`].
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Files {
-    database: File,
-    log: File,
-}
+pub(crate) struct Files([File; Part::ALL.len()]);
 
 /// What is on the disk after a power cut.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Image {
     /// How it came about, for a person.
     pub(crate) how: &'static str,
-    pub(crate) database: Option<Vec<u8>>,
-    pub(crate) log: Option<Vec<u8>>,
+    files: Vec<Option<Vec<u8>>>,
+}
+
+impl Image {
+    /// The content of a file; none where it does not exist.
+    pub(crate) fn file(&self, part: Part) -> Option<&[u8]> {
+        self.files[part as usize].as_deref()
+    }
 }
 
 impl Files {
     /// A call was made.
     pub(crate) fn take(&mut self, part: Part, deed: &Deed) {
-        let file = match part {
-            Part::Database => &mut self.database,
-            Part::Log => &mut self.log,
-        };
-        if *deed == Deed::Sync {
-            for deed in std::mem::take(&mut file.since) {
-                apply(&mut file.durable, &deed, None);
-            }
-        } else {
+        let file = &mut self.0[part as usize];
+        if *deed != Deed::Sync {
             file.since.push(deed.clone());
+            return;
+        }
+        for deed in std::mem::take(&mut file.since) {
+            apply(&mut file.durable, &deed, None);
+        }
+        // A file that is gone cannot be synced. Its name goes with the next sync of any file, as on ext4,
+        // where a sync commits all that was done to folders before it.
+        for file in &mut self.0 {
+            if file.since.last() == Some(&Deed::Unlink) {
+                *file = File::default();
+            }
         }
     }
 
     /// What a power cut now could leave: nothing of what is not synced, all of it, and so many times some
     /// of it, with one write torn.
     pub(crate) fn images(&self, random: &mut Random, some: usize) -> Vec<Image> {
-        let (database, log) = (&self.database, &self.log);
-        let image = |how, database, log| Image { how, database, log };
-        let nothing = (database.durable.clone(), log.durable.clone());
+        let image = |how, files| Image { how, files };
+        let nothing = self.0.iter().map(|file| file.durable.clone());
         let mut images = vec![
-            image("nothing that was not synced", nothing.0, nothing.1),
-            image("all that was written", database.whole(), log.whole()),
+            image("nothing that was not synced", nothing.collect()),
+            image("all that was written", self.0.iter().map(File::whole).collect()),
         ];
         for _ in 0..some {
-            let torn = (database.torn(random), log.torn(random));
-            images.push(image("some of what was written", torn.0, torn.1));
+            let torn = self.0.iter().map(|file| file.torn(random));
+            images.push(image("some of what was written", torn.collect()));
         }
         // Where nothing is pending, they are all the same.
-        images.dedup_by(|a, b| (&a.database, &a.log) == (&b.database, &b.log));
+        images.dedup_by(|a, b| a.files == b.files);
         images
     }
 }
@@ -131,30 +137,40 @@ mod tests {
         files.take(Part::Log, &write(1024, 2, 1024));
         files.take(Part::Database, &write(0, 3, 10));
         let images = files.images(&mut Random::new(1, 1), 20);
-        assert!(
-            images.iter().all(|it| it.log.as_ref().is_some_and(|log| log[..1024] == [1; 1024]))
-        );
-        assert_eq!(images[0].log.as_ref().map(Vec::len), Some(1024));
-        assert_eq!(images[0].database, None);
-        assert_eq!(images[1].log.as_ref().map(|log| log[1024..].to_vec()), Some(vec![2; 1024]));
-        assert_eq!(images[1].database, Some(vec![3; 10]));
-        let half = |image: &Image| image.log.as_ref().is_some_and(|log| log.len() == 1536);
+        let log = |image: &Image| image.file(Part::Log).expect("a log").to_vec();
+        assert!(images.iter().all(|image| log(image)[..1024] == [1; 1024]));
+        assert_eq!(log(&images[0]).len(), 1024);
+        assert_eq!(images[0].file(Part::Database), None);
+        assert_eq!(log(&images[1])[1024..], [2; 1024]);
+        assert_eq!(images[1].file(Part::Database), Some(&[3; 10][..]));
+        let half = |image: &Image| log(image).len() == 1536;
         assert!(images.iter().any(half), "a write is torn between its sectors");
     }
 
     #[test]
     fn a_sync_of_one_file_says_nothing_of_the_other() {
         let mut files = Files::default();
+        let images = |files: &Files| files.images(&mut Random::new(1, 1), 0);
         files.take(Part::Database, &write(0, 3, 10));
         files.take(Part::Log, &Deed::Sync);
-        assert_eq!(files.images(&mut Random::new(1, 1), 0)[0].database, None);
+        assert_eq!(images(&files)[0].file(Part::Database), None);
         files.take(Part::Database, &Deed::Sync);
         files.take(Part::Database, &Deed::Truncate { length: 4 });
-        let images = files.images(&mut Random::new(1, 1), 0);
-        assert_eq!(images[0].database, Some(vec![3; 10]));
-        assert_eq!(images[1].database, Some(vec![3; 4]));
-        files.take(Part::Database, &Deed::Unlink);
-        assert_eq!(files.images(&mut Random::new(1, 1), 0)[1].database, None);
+        assert_eq!(images(&files)[0].file(Part::Database), Some(&[3; 10][..]));
+        assert_eq!(images(&files)[1].file(Part::Database), Some(&[3; 4][..]));
+    }
+
+    #[test]
+    fn a_name_is_gone_for_good_with_the_next_sync_of_any_file() {
+        let mut files = Files::default();
+        files.take(Part::Journal, &write(0, 3, 10));
+        files.take(Part::Journal, &Deed::Sync);
+        files.take(Part::Journal, &Deed::Unlink);
+        let images = |files: &Files| files.images(&mut Random::new(1, 1), 0);
+        assert!(images(&files)[0].file(Part::Journal).is_some());
+        assert_eq!(images(&files)[1].file(Part::Journal), None);
+        files.take(Part::Log, &Deed::Sync);
+        assert_eq!(images(&files)[0].file(Part::Journal), None);
     }
 
     #[test]

@@ -88,6 +88,8 @@ impl Machine {
             folder: folder.into(),
         };
         machine.answers().await?;
+        // What is published before the broker knows the device's session is nobody's.
+        until("the link is up", || async { machine.watcher.state() == "online" }).await?;
         Ok(machine)
     }
 

@@ -30,7 +30,7 @@ use crate::oracle::{self, Given};
 use crate::plan::{Order, Plan, Step, Way, What};
 use crate::proxy::Tapped;
 use crate::random::Random;
-use crate::trace::{self, Deed};
+use crate::trace::{self, Deed, Part};
 use crate::traffic;
 
 /// Images in which only some of what was written is there, at each sync.
@@ -191,10 +191,9 @@ async fn examine(image: &Image, by: Duration, world: &World, disk: &Path) -> Res
     for entry in std::fs::read_dir(disk)? {
         std::fs::remove_file(entry?.path())?;
     }
-    let parts = [(path.clone(), &image.database), (disk.join("agentd.db-wal"), &image.log)];
-    for (path, content) in parts {
-        if let Some(content) = content {
-            std::fs::write(path, content)?;
+    for part in Part::ALL {
+        if let Some(content) = image.file(part) {
+            std::fs::write(path.with_extension(part.extension()), content)?;
         }
     }
     let config = StoreConfig { path: path.clone(), ..StoreConfig::default() };

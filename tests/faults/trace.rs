@@ -19,6 +19,21 @@ const CALLS: &str =
 pub(crate) enum Part {
     Database,
     Log,
+    /// The rollback journal, under which a new database becomes one with a log.
+    Journal,
+}
+
+impl Part {
+    pub(crate) const ALL: [Self; 3] = [Self::Database, Self::Log, Self::Journal];
+
+    /// What the file's name ends with.
+    pub(crate) fn extension(self) -> &'static str {
+        match self {
+            Self::Database => "db",
+            Self::Log => "db-wal",
+            Self::Journal => "db-journal",
+        }
+    }
 }
 
 /// What was done to a file.
@@ -46,13 +61,13 @@ pub(crate) struct Call {
 
 /// The command line that stands before the daemon's. The trace lies in files that begin with `prefix`.
 pub(crate) fn command(prefix: &Path, database: &Path) -> Vec<String> {
-    let log = database.with_extension("db-wal");
     // The tracer is a grandchild (-D), so that the daemon is the process that is waited for.
     let mut command: Vec<String> =
         "strace -D -ff -y -ttt -xx -s 200000 -o".split(' ').map(str::to_owned).collect();
     command.push(prefix.display().to_string());
     command.push(format!("--trace={CALLS}"));
-    for path in [database, &log] {
+    for part in Part::ALL {
+        let path = database.with_extension(part.extension());
         command.push(format!("--trace-path={}", path.display()));
     }
     command
@@ -118,11 +133,9 @@ fn parse(line: &str, places: &mut HashMap<String, usize>) -> Result<Option<Call>
         None => arguments[0].trim_matches('"'),
     };
     let path = String::from_utf8(bytes(path)?)?;
-    let part = match &path {
-        path if path.ends_with(".db") => Part::Database,
-        path if path.ends_with(".db-wal") => Part::Log,
-        _ => return Ok(None),
-    };
+    let extension = Path::new(&path).extension();
+    let part = Part::ALL.into_iter().find(|part| extension == Some(part.extension().as_ref()));
+    let Some(part) = part else { return Ok(None) };
     let argument = |at: usize| arguments.get(at).copied().context("an argument is missing");
     let written = |offset| -> Result<Deed> {
         let mut bytes = bytes(argument(1)?.trim_matches('"'))?;

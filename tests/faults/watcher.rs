@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -101,6 +102,14 @@ impl Watcher {
     /// Whether it will see what comes from now on.
     pub(crate) fn is_subscribed(&self) -> bool {
         lock(&self.state).subscribed
+    }
+
+    /// `online` or `offline`, as the device's retained status said last.
+    pub(crate) fn state(&self) -> String {
+        let state = lock(&self.state);
+        let status = state.arrivals.iter().rfind(|arrival| arrival.topic == "status");
+        let status = status.and_then(|it| serde_json::from_slice::<Value>(&it.payload).ok());
+        status.and_then(|it| it["state"].as_str().map(str::to_owned)).unwrap_or_default()
     }
 
     /// How many messages the broker has not acknowledged.
