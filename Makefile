@@ -50,6 +50,13 @@ bench: $(MODEL_FILE) ## Measure latency, memory and start-up, and print them
 	@cargo build --release --workspace
 	@AGENTD_TEST_MODEL=$(MODEL_FILE) $(CARGO_TARGET_DIR)/release/bench $(BENCH_ARGS)
 
+.PHONY: faults
+faults: ## Break everything around the daemon: N=faults SEED=n CASE=n JOBS=n
+	@scripts/setup build demo test
+	@cargo build --release --workspace
+	@$(CARGO_TARGET_DIR)/release/faults $(if $(N),--faults $(N)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(CASE),--case $(CASE)) $(if $(JOBS),--jobs $(JOBS)) $(FAULTS_ARGS)
+
 .PHONY: arm64
 arm64: ## Cross-build the daemon for arm64 with Debian's toolchain
 	@scripts/setup build

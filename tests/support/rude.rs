@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use agentd::demo::greenhouse::terminal;
+use agentd::demo::cable::terminal;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// How often the thread looks whether there is something to say. Bytes that come wake it at once.

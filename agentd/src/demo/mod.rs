@@ -8,6 +8,7 @@
 //! The daemon is a process of its own, started as a person would start it, and is talked to from
 //! outside only. Every step is checked; the exit code says whether all of it was as told.
 
+pub mod cable;
 pub mod console;
 pub mod greenhouse;
 pub mod observer;
