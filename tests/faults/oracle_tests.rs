@@ -22,6 +22,7 @@ fn outcome(id: &str, tool: &str, number: u32, status: Status) -> Outcome {
         ok: status == Status::Done,
         result: None,
         error: None,
+        settled: None,
         ms: 1,
     };
     Outcome {

@@ -118,7 +118,7 @@ async fn every_payload_that_cannot_be_obeyed_gets_a_denial() {
         (r#"{"id":"u1","text":"x","colour":"red"}"#, "unknown_field"),
         ("  ", "empty"),
         (too_large.as_str(), "too_large"),
-        (looping.as_str(), "bad_reply_to"),
+        (looping.as_str(), "bad_field"),
         (r#"{"id":"b1","text":"x","priority":"urgent"}"#, "bad_field"),
     ];
     for (n, (payload, code)) in cases.into_iter().enumerate() {

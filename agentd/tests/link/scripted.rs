@@ -119,8 +119,10 @@ impl ScriptedBroker {
                 let length = usize::from(u16::from_be_bytes([packet[0], packet[1]]));
                 let topic = String::from_utf8_lossy(&packet[2..2 + length]).into_owned();
                 let packet_id = [packet[2 + length], packet[3 + length]];
-                let begins = packet.iter().position(|byte| *byte == b'{').unwrap_or(packet.len());
-                let payload = String::from_utf8_lossy(&packet[begins..]).into_owned();
+                // After the packet id, which may have the byte of a brace, stand properties, which have none.
+                let rest = &packet[4 + length..];
+                let begins = rest.iter().position(|byte| *byte == b'{').unwrap_or(rest.len());
+                let payload = String::from_utf8_lossy(&rest[begins..]).into_owned();
                 if take || !topic.contains("/event/") {
                     self.say(&[0x40, 2, packet_id[0], packet_id[1]]).await;
                 } else {
