@@ -191,7 +191,8 @@ pub async fn run(config: Config) -> Result<()> {
     };
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     info!("stopping");
-    drop(toolbox);
+    // Each holds what the stages wait for: the ports' tasks, and the store's thread.
+    drop((toolbox, entrance));
     for (stage, name) in [(front, "front"), (middle, "agent"), (base, "base"), (last, "link")] {
         stage.end(name).await;
     }

@@ -57,6 +57,7 @@ async fn a_stop_says_offline_and_ends_in_order() {
     assert_eq!(machine.say("turn on the pump").await.status, Status::Done);
     let status = machine.end_daemon(Signal::TERM).await;
     assert!(status.success(), "{status:?}\n{}", machine.log());
+    assert!(!machine.log().contains("cut off"), "{}", machine.log());
     let observer = machine.observer.as_ref().unwrap();
     let state = observer.status("offline", PATIENCE).await;
     assert_eq!(state.as_deref(), Some("offline"));
