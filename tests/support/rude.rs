@@ -2,6 +2,7 @@
 //!
 //! Bound: it keeps every line that it hears, and what it has not said yet; it is for one test.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::fd::OwnedFd;
@@ -24,7 +25,7 @@ pub struct RudeBoard {
 #[derive(Default)]
 struct Shared {
     heard: Vec<String>,
-    unsaid: Vec<u8>,
+    unsaid: VecDeque<u8>,
     unplugged: bool,
 }
 
@@ -50,7 +51,7 @@ impl RudeBoard {
 
     /// Says something that it was not asked for at this moment.
     pub fn says(&self, bytes: &[u8]) {
-        lock(&self.shared).unsaid.extend_from_slice(bytes);
+        lock(&self.shared).unsaid.extend(bytes);
     }
 
     /// Whether all that it had to say has gone out.
@@ -101,8 +102,8 @@ fn serve(
             shared.unsaid.extend(answer(&request));
             shared.heard.push(request);
         }
-        let most = shared.unsaid.len().min(chunk.len());
-        if let Ok(said) = master.write(&shared.unsaid[..most]) {
+        let (next, _) = shared.unsaid.as_slices();
+        if let Ok(said) = master.write(next) {
             shared.unsaid.drain(..said);
         }
     }
