@@ -114,7 +114,8 @@ fn thread(text: &str) -> Result<Vec<Call>> {
 /// One line. `places`: where each open file stands, for writes that do not say.
 fn parse(line: &str, places: &mut HashMap<String, usize>) -> Result<Option<Call>> {
     let (at, rest) = line.split_once(' ').context("no time")?;
-    if rest.starts_with("+++") || rest.starts_with("---") {
+    // Signals, the end, and a thread that ended with its process before its call was even looked at.
+    if ["---", "+++", "???("].iter().any(|mark| rest.starts_with(mark)) {
         return Ok(None);
     }
     let (seconds, micros) = at.split_once('.').context("no fraction")?;
@@ -126,7 +127,9 @@ fn parse(line: &str, places: &mut HashMap<String, usize>) -> Result<Option<Call>
         return Ok(None);
     }
     let number = |text: &str| text.trim().parse::<usize>().context("no number");
-    let result = number(result.split(' ').next().unwrap_or_default())?;
+    // The process ended in the middle: a write may have been made, and nothing is known to be synced.
+    let cut_off = result.starts_with('?');
+    let result = if cut_off { usize::MAX } else { number(result)? };
     let arguments: Vec<&str> = arguments.split(", ").collect();
     let path = match arguments[0].split_once('<') {
         Some((_, path)) => path.trim_end_matches('>'),
@@ -148,7 +151,7 @@ fn parse(line: &str, places: &mut HashMap<String, usize>) -> Result<Option<Call>
         "write" => {
             let place = places.entry(path.clone()).or_default();
             let deed = written(*place)?;
-            *place += result;
+            *place = place.saturating_add(result);
             deed
         }
         "lseek" => {
@@ -157,6 +160,7 @@ fn parse(line: &str, places: &mut HashMap<String, usize>) -> Result<Option<Call>
         }
         "ftruncate" => Deed::Truncate { length: number(argument(1)?)? },
         "unlink" => Deed::Unlink,
+        "fsync" | "fdatasync" if cut_off => return Ok(None),
         "fsync" | "fdatasync" => Deed::Sync,
         other => bail!("{other} is new here"),
     };
@@ -192,7 +196,9 @@ mod tests {
              17.000005 ftruncate(8<{database}>, 0) = 0\n\
              17.000006 pwrite64(9<{log}>, \"{}\", 1, 0) = -1 ENOSPC (No space left on device)\n\
              17.000007 unlink(\"{log}\") = 0\n\
+             17.000008 fdatasync(9<{log}>) = ?\n\
              17.000008 --- SIGTERM {{si_signo=SIGTERM}} ---\n\
+             17.000008 ???( <unfinished ...>\n\
              17.000009 +++ exited with 0 +++\n",
             hex("abc"),
             hex("xy"),
