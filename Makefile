@@ -39,6 +39,11 @@ lint: ## fmt and clippy, warnings denied
 	cargo fmt --check
 	cargo clippy --release --workspace --all-targets -- --deny warnings
 
+.PHONY: fuzz
+fuzz: ## Feed damaged input to every parser: N=100000 inputs each, from SEED=1
+	@AGENTD_FUZZ_N=$(or $(N),100000) AGENTD_FUZZ_SEED=$(or $(SEED),1) RUST_BACKTRACE=0 \
+	    cargo test --quiet --release --workspace --test fuzz -- --nocapture
+
 .PHONY: bench
 bench: $(MODEL_FILE) ## Measure latency, memory and start-up, and print them
 	@scripts/setup build demo

@@ -11,6 +11,7 @@ use crate::cli::{BAD_CONFIG, ConfigArgs, chain};
 use crate::config::{Config, ConfigError};
 use crate::http::config::HttpConfig;
 use crate::link;
+use crate::link::config::MqttConfig;
 use crate::model::config::{ModelConfig, Source};
 use crate::model::gguf::Header;
 use crate::store::{self, StoreConfig};
@@ -99,20 +100,32 @@ pub async fn check(config: &Config, path: &str) -> Vec<Finding> {
         });
     }
     findings.push(check_model(&config.model));
-    findings.push(match &config.mqtt {
-        None => finding("mqtt", Level::Ok, "no [mqtt] section: the device works without a network"),
-        Some(mqtt) => match link::probe(mqtt).await {
-            Ok(text) => finding("mqtt", Level::Ok, text),
-            Err(error) if error.is_config() => finding("mqtt", Level::Error, chain(&error)),
-            Err(error) => finding(
-                "mqtt",
-                Level::Warning,
-                format!("{}; until it is there, messages wait in the outbox", chain(&error)),
-            ),
-        },
-    });
+    match &config.mqtt {
+        None => {
+            let message = "no [mqtt] section: the device works without a network";
+            findings.push(finding("mqtt", Level::Ok, message));
+        }
+        Some(mqtt) => {
+            findings.push(check_broker("mqtt", mqtt).await);
+            if let Some(local) = mqtt.on_board() {
+                findings.push(check_broker("mqtt:local", &local).await);
+            }
+        }
+    }
     findings.push(check_http(&config.http));
     findings
+}
+
+async fn check_broker(what: &str, config: &MqttConfig) -> Finding {
+    match link::probe(config).await {
+        Ok(text) => finding(what, Level::Ok, text),
+        Err(error) if error.is_config() => finding(what, Level::Error, chain(&error)),
+        Err(error) => finding(
+            what,
+            Level::Warning,
+            format!("{}; until it is there, messages wait in the outbox", chain(&error)),
+        ),
+    }
 }
 
 fn check_store(config: &StoreConfig) -> Finding {

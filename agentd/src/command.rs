@@ -1,8 +1,10 @@
 //! What a person or a program asks, and what became of it: the payloads of `command` and `result`.
 //!
 //! Bounds: a payload is at most [`MAX_PAYLOAD_BYTES`]; an id at most [`MAX_ID_CHARS`] characters that
-//! can stand in a topic. What is refused here is refused before anything is stored.
+//! can stand in a topic; a reply topic [`MAX_REPLY_TOPIC_BYTES`] and [`MAX_REPLY_LEVELS`]; the words of a
+//! denial [`MAX_MESSAGE_CHARS`]. What is refused here is refused before anything is stored.
 
+pub use agentd_tools::Priority;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -11,6 +13,13 @@ use serde_json::{Map, Value};
 pub const MAX_PAYLOAD_BYTES: usize = 64 * 1024;
 /// The longest command id, in characters. It becomes a topic level.
 pub const MAX_ID_CHARS: usize = 128;
+/// The longest topic that an outcome is sent to at its sender's wish, in bytes.
+pub const MAX_REPLY_TOPIC_BYTES: usize = 1024;
+/// The most levels of such a topic. mosquitto breaks the connection over more than 200.
+pub const MAX_REPLY_LEVELS: usize = 64;
+/// The longest words of a denial, in characters. They may repeat what the sender wrote, and go to the
+/// sender twice, into the log and into the outbox.
+pub const MAX_MESSAGE_CHARS: usize = 500;
 
 /// A command as its sender wrote it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,19 +74,6 @@ pub struct Call {
     pub args: Map<String, Value>,
 }
 
-/// Which waiting command, or outbox row, goes first.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Priority {
-    /// After all others.
-    Low,
-    /// The default.
-    #[default]
-    Normal,
-    /// Before all others.
-    High,
-}
-
 /// Why a command was turned away, in the words that its sender sees.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{message}")]
@@ -90,9 +86,19 @@ pub struct Denial {
 }
 
 impl Denial {
-    /// A denial with its code and words.
+    /// A denial with its code and words. Words that are too long are cut, and a control character, which
+    /// could draw over a terminal or begin a new line of a log, becomes a space.
     pub fn new(code: &str, message: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), message: message.into() }
+        let mut message = message.into();
+        if message.contains(char::is_control) {
+            message = message.replace(char::is_control, " ");
+        }
+        if let Some((end, _)) = message.char_indices().nth(MAX_MESSAGE_CHARS) {
+            let last = message[..end].char_indices().next_back().map_or(0, |(at, _)| at);
+            message.truncate(last);
+            message.push('…');
+        }
+        Self { code: code.to_owned(), message }
     }
 }
 
@@ -186,12 +192,9 @@ impl Command {
     }
 
     fn check_reply_to(&self) -> Result<(), Denial> {
-        match self.reply_to.as_deref() {
-            Some(topic) if !valid_publish_topic(topic) => {
-                Err(Denial::new("bad_field", "`reply_to` is not a topic that can be published to"))
-            }
-            _ => Ok(()),
-        }
+        let Some(topic) = self.reply_to.as_deref() else { return Ok(()) };
+        let refused = |why: String| Denial::new("bad_field", format!("`reply_to`: {why}"));
+        check_reply_topic(topic).map_err(refused)
     }
 
     /// What was asked, in one line, for records and the console.
@@ -201,6 +204,20 @@ impl Command {
             (None, Some(call)) => call.to_string(),
             (None, None) => String::new(),
         }
+    }
+}
+
+/// Why a call has no result where the daemon stopped in the middle of it.
+pub const INTERRUPTED_WHY: &str =
+    "the daemon stopped while this was under way; whether it took effect is not known";
+
+impl Call {
+    /// What a person is told where the daemon stopped in the middle of it. What was made of that follows.
+    pub fn interrupted(&self) -> String {
+        format!(
+            "{self} was interrupted: the daemon stopped while it was under way. Whether it took effect is \
+             not known."
+        )
     }
 }
 
@@ -231,13 +248,50 @@ pub fn is_bare_word(s: &str) -> bool {
 pub fn valid_id(id: &str) -> bool {
     let chars = id.chars().count();
     (1..=MAX_ID_CHARS).contains(&chars)
-        && !id.chars().any(|c| c.is_control() || matches!(c, '/' | '+' | '#'))
+        && id.chars().all(|c| stands_in_topic(c) && !matches!(c, '/' | '+' | '#'))
 }
 
-fn valid_publish_topic(topic: &str) -> bool {
-    (1..=1024).contains(&topic.len())
-        && !topic.starts_with('$')
-        && !topic.chars().any(|c| c.is_control() || matches!(c, '+' | '#'))
+/// Whether a character may stand in a topic. MQTT asks for neither control characters nor Unicode's
+/// noncharacters; mosquitto breaks the connection over them, and over the same row at each new one.
+fn stands_in_topic(c: char) -> bool {
+    let code = u32::from(c);
+    !c.is_control() && !matches!(code, 0xfdd0..=0xfdef) && code & 0xfffe != 0xfffe
+}
+
+/// Refuses, in words, a topic that a reply cannot go to: one that cannot be published to, or one of a
+/// device, this or another, that is not for outcomes. There it would come in as a command, or pass for
+/// what the device says of itself, with the rights of this device and not those of the sender.
+pub fn check_reply_topic(topic: &str) -> Result<(), String> {
+    let bytes = topic.len();
+    if !(1..=MAX_REPLY_TOPIC_BYTES).contains(&bytes) {
+        return Err(format!(
+            "the reply topic has {bytes} bytes; it must have 1 to {MAX_REPLY_TOPIC_BYTES}"
+        ));
+    }
+    let levels = topic.split('/').count();
+    if levels > MAX_REPLY_LEVELS {
+        return Err(format!(
+            "the reply topic has {levels} levels; at most {MAX_REPLY_LEVELS} are taken"
+        ));
+    }
+    if topic.starts_with('$') || topic.contains(|c| !stands_in_topic(c) || "+#".contains(c)) {
+        return Err(
+            "the reply topic cannot be published to: it begins with `$` or has `+`, `#`, a \
+                    control character or a noncharacter"
+                .into(),
+        );
+    }
+    let mut levels = topic.splitn(4, '/');
+    let is_device = levels.next() == Some("agentd") && levels.next().is_some();
+    let is_result = levels.next() == Some("result") && levels.next().is_some();
+    if is_device && !is_result {
+        return Err(
+            "the reply topic is one of a device, which takes commands there or tells how it \
+                    is; choose another"
+                .into(),
+        );
+    }
+    Ok(())
 }
 
 /// A fresh id: a UUID of version 7, so that ids sort by time.
@@ -329,8 +383,21 @@ pub struct CallRecord {
     /// Why it failed, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// How it became known what happened, where the call was cut off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<Settled>,
     /// How long it took, in milliseconds.
     pub ms: u64,
+}
+
+/// How it became known what happened to a call that was cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Settled {
+    /// It was made again, because its tool is idempotent.
+    Repeated,
+    /// The device was asked.
+    ReadBack,
 }
 
 /// What became of a command, as it goes to `result/<id>`, HTTP and the console.
@@ -439,6 +506,17 @@ mod tests {
     }
 
     #[test]
+    fn a_number_of_a_call_is_the_same_when_it_was_stored_and_read_again() {
+        for number in ["1844674405.13999370894675305445e9", "0.1", "-0.0", "18446744073709551615"] {
+            let payload = format!(r#"{{"id":"a","call":{{"tool":"t","args":{{"n":{number}}}}}}}"#);
+            let command = Command::parse(payload.as_bytes()).expect("a command");
+            let stored = serde_json::to_string(&command).expect("JSON");
+            let read: Command = serde_json::from_str(&stored).expect("read");
+            assert_eq!(read, command, "{number}");
+        }
+    }
+
+    #[test]
     fn the_payload_bound_holds_at_and_one_over() {
         assert!(Command::parse(&vec![b'a'; MAX_PAYLOAD_BYTES]).is_ok());
         refused(&vec![b'a'; MAX_PAYLOAD_BYTES + 1], "too_large");
@@ -449,6 +527,48 @@ mod tests {
         assert!(valid_id(&"é".repeat(MAX_ID_CHARS)));
         assert!(!valid_id(&"é".repeat(MAX_ID_CHARS + 1)));
         assert!(!valid_id(""));
+    }
+
+    #[test]
+    fn an_id_that_a_broker_would_hang_up_on_is_none() {
+        for bad in ["a\u{fffe}", "\u{1ffff}", "\u{fdd0}", "\u{fdef}", "a/b", "+", "#", "\u{85}"] {
+            assert!(!valid_id(bad), "{bad:?}");
+        }
+        for good in ["\u{fffd}", "\u{fdcf}", "\u{fdf0}", "$x", "a b"] {
+            assert!(valid_id(good), "{good:?}");
+        }
+    }
+
+    #[test]
+    fn a_reply_goes_to_no_topic_of_a_device_but_its_results() {
+        for bad in
+            ["agentd/a/command", "agentd/b/status", "agentd/a/approve/", "agentd/a", "agentd/"]
+        {
+            assert!(check_reply_topic(bad).is_err_and(|why| why.contains("of a device")), "{bad}");
+        }
+        for good in ["agentd/a/result/7", "agentd", "agents/a/command", "/agentd/a/command"] {
+            assert_eq!(check_reply_topic(good), Ok(()));
+        }
+    }
+
+    #[test]
+    fn the_bounds_of_a_reply_topic_hold_at_and_one_over() {
+        let (bytes, levels) = ("x".repeat(MAX_REPLY_TOPIC_BYTES), "/".repeat(MAX_REPLY_LEVELS - 1));
+        assert_eq!((check_reply_topic(&bytes), check_reply_topic(&levels)), (Ok(()), Ok(())));
+        assert!(check_reply_topic(&format!("{bytes}x")).is_err_and(|why| why.contains("bytes")));
+        assert!(check_reply_topic(&format!("{levels}/")).is_err_and(|why| why.contains("levels")));
+    }
+
+    #[test]
+    fn the_words_of_a_denial_are_bounded_and_stay_on_one_line() {
+        let words = |n: usize| Denial::new("c", "é".repeat(n)).message;
+        assert_eq!(words(MAX_MESSAGE_CHARS), "é".repeat(MAX_MESSAGE_CHARS));
+        assert_eq!(words(MAX_MESSAGE_CHARS + 1), format!("{}…", "é".repeat(MAX_MESSAGE_CHARS - 1)));
+        assert_eq!(Denial::new("c", "a\nb\u{1b}[2J").message, "a b [2J");
+        // The largest payload whose field is not known.
+        let payload = format!("{{\"text\":\"x\",\"{}\":1}}", "y".repeat(60_000));
+        let refused = refused(payload.as_bytes(), "unknown_field");
+        assert_eq!(refused.denial.message.chars().count(), MAX_MESSAGE_CHARS);
     }
 
     #[test]

@@ -195,8 +195,15 @@ impl Config {
     }
 }
 
+/// The longest name that others are compared with, in bytes: the comparison takes memory and time for each
+/// pair of letters.
+const MAX_NEAR_BYTES: usize = 64;
+
 /// The nearest of some names, where one is near enough to be meant.
 pub fn nearest<'a>(name: &str, names: &[&'a str]) -> Option<&'a str> {
+    if name.len() > MAX_NEAR_BYTES {
+        return None;
+    }
     let distance = |other: &&str| strsim::damerau_levenshtein(name, other);
     // One that shares no letter is not meant, however short it is.
     let near = |n: &&str| distance(n) <= 2.max(n.len() / 3) && distance(n) < n.len();
@@ -307,6 +314,17 @@ mod tests {
         let tool = "[[tool]]\nname='t'\ndescription='d'\nkind='serial'\nport='bord'\nsend='X'\n\
                     expect='^OK$'\n[[serial]]\nname='board'\npath='/dev/x'\n";
         refused(tool, &["bord", "board"]);
+    }
+
+    #[test]
+    fn a_name_at_the_bound_is_compared_and_one_over_is_not() {
+        let name = "a".repeat(MAX_NEAR_BYTES);
+        assert_eq!(nearest(&name, &[&name]), Some(name.as_str()));
+        let longer = "a".repeat(MAX_NEAR_BYTES + 1);
+        assert_eq!(nearest(&longer, &[&longer]), None);
+        // As large as a file may be: compared, it would take more memory than there is.
+        let huge = "a".repeat(500_000);
+        assert_eq!(nearest(&huge, &[&huge]), None);
     }
 
     #[test]

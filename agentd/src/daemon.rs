@@ -26,6 +26,7 @@ use crate::agent::{self, Agent};
 use crate::command;
 use crate::config::Config;
 use crate::feed::Feed;
+use crate::footprint;
 use crate::front::Front;
 use crate::health::Health;
 use crate::http::{AppState, Http};
@@ -37,14 +38,14 @@ use crate::model::supervisor::Supervisor;
 use crate::model::{self, Model};
 use crate::policy::Policy;
 use crate::poll::Poll;
-use crate::store::{Opened, Store, StoreError};
+use crate::store::{Broker, Opened, Store, StoreError};
 use crate::watchdog::{self, Heartbeat};
 use crate::wyoming::Wyoming;
 
 /// How long one stage of the stop may take.
 const STAGE: Duration = Duration::from_secs(6);
 /// How often what is past its bound is removed.
-const HOUSEKEEPING: Duration = Duration::from_secs(3600);
+const HOUSEKEEPING: Duration = Duration::from_secs(600);
 
 /// Tasks that are stopped together.
 #[derive(Default)]
@@ -152,17 +153,25 @@ pub async fn run(config: Config) -> Result<()> {
         let wyoming = Wyoming::bind(wyoming, entrance.clone()).await?;
         front.start("wyoming", wyoming.run(front.stop.clone()));
     }
-    if let Some(mqtt) = &config.mqtt {
-        let (mqtt, broker) = embedded_broker(mqtt, &config.store.path).await?;
-        if let Some(broker) = broker {
-            last.start("broker", keep_broker(broker, last.stop.clone()));
+    let (told, model_name) = watch::channel(None);
+    base.start("model name", tell_model(model, told, base.stop.clone()));
+    let upstream = config.mqtt.clone().map(|mqtt| (Broker::Upstream, "link", mqtt));
+    let on_board = config.mqtt.as_ref().and_then(MqttConfig::on_board);
+    let on_board = on_board.map(|mqtt| (Broker::OnBoard, "link on the board", mqtt));
+    for (broker, name, mqtt) in upstream.into_iter().chain(on_board) {
+        let (mqtt, started) = embedded_broker(&mqtt, &config.store.path).await?;
+        if let Some(started) = started {
+            last.start("broker", keep_broker(started, last.stop.clone()));
         }
-        let (told, model_name) = watch::channel(None);
-        base.start("model name", tell_model(model, told, base.stop.clone()));
-        let device =
-            link::Device { id: device.clone(), capabilities, model: model_name, started_at };
-        let link = Link::new(&mqtt, device, store.clone(), health.clone(), Arc::clone(&metrics))?;
-        last.start("link", link.run(last.stop.clone()));
+        let device = link::Device {
+            id: device.clone(),
+            capabilities: capabilities.clone(),
+            model: model_name.clone(),
+            started_at,
+        };
+        let (store, health) = (store.clone(), health.clone());
+        let link = Link::new(&mqtt, broker, device, store, health, Arc::clone(&metrics))?;
+        last.start(name, link.run(last.stop.clone()));
     }
     last.start("housekeeping", housekeeping(store.clone(), last.stop.clone()));
     let beat = watchdog::run(store.clone(), heartbeat, metrics, last.stop.clone());
@@ -330,10 +339,16 @@ async fn watch_port(
     stop: CancellationToken,
 ) {
     let component = format!("port:{name}");
+    let mut missed = 0;
     loop {
         match state.borrow_and_update().clone() {
-            PortState::Unavailable { why } => health.lose(&component, why),
-            PortState::Open => health.regain(&component),
+            PortState::Unavailable { why, calls } => {
+                missed = calls;
+                health.lose(&component, why);
+            }
+            PortState::Open => {
+                health.regain(&component, Some(format!("calls that found it away: {missed}")));
+            }
             PortState::Unknown => {}
         }
         tokio::select! {
@@ -351,7 +366,7 @@ async fn watch_store(
     loop {
         match &*trouble.borrow_and_update() {
             Some(error) => health.lose("store", error.to_string()),
-            None => health.regain("store"),
+            None => health.regain("store", None),
         }
         tokio::select! {
             changed = trouble.changed() => if changed.is_err() { return stop.cancelled().await },
@@ -364,11 +379,14 @@ async fn housekeeping(store: Store, stop: CancellationToken) {
     let mut beat = tokio::time::interval(HOUSEKEEPING);
     while !stop.is_cancelled() {
         tokio::select! {
-            _ = beat.tick() => match store.housekeep(command::now()).await {
-                Ok(0) => {}
-                Ok(gone) => info!(rows = gone; "rows past their bound were removed"),
-                Err(error) => warn!(error:% = error; "rows past their bound cannot be removed"),
-            },
+            _ = beat.tick() => {
+                match store.housekeep(command::now()).await {
+                    Ok(0) => {}
+                    Ok(gone) => info!(rows = gone; "rows past their bound were removed"),
+                    Err(error) => warn!(error:% = error; "rows past their bound cannot be removed"),
+                }
+                footprint::trim();
+            }
             () = stop.cancelled() => {}
         }
     }

@@ -75,6 +75,9 @@ pub enum Notice {
         component: String,
         /// The cause while it is degraded; none once it is back.
         cause: Option<String>,
+        /// Once it is back, what was missed without it, where that is counted.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        missed: Option<String>,
     },
 }
 

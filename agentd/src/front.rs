@@ -84,7 +84,7 @@ impl Front {
 
     /// Stores a command for a sender who does not wait.
     pub async fn submit(&self, command: Command, source: &str) -> Result<Answer, StoreError> {
-        Ok(match self.accept(command, source).await? {
+        Ok(match self.accept(command, source, false).await? {
             Accepted::New(id) => Answer::Later { id, so_far: None },
             Accepted::Repeat { outcome: Some(outcome), .. } if outcome.status.is_final() => {
                 Answer::Outcome(outcome)
@@ -106,7 +106,7 @@ impl Front {
         // Watched before it is accepted: a quick agent ends it before `accept` has returned here.
         let mut notices = self.store.feed().watch();
         let enough = |outcome: &Outcome| until == Until::Any || outcome.status.is_final();
-        let id = match self.accept(command, source).await? {
+        let id = match self.accept(command, source, true).await? {
             Accepted::New(id) => id,
             Accepted::Repeat { outcome: Some(outcome), .. } if enough(&outcome) => {
                 return Ok(Answer::Outcome(outcome));
@@ -127,13 +127,23 @@ impl Front {
         })
     }
 
-    async fn accept(&self, command: Command, source: &str) -> Result<Accepted, StoreError> {
+    async fn accept(
+        &self,
+        command: Command,
+        source: &str,
+        stays: bool,
+    ) -> Result<Accepted, StoreError> {
         let reply = command.reply_to.clone().map(|topic| Destination::Reply {
             topic,
             correlation: command.correlation_id.clone().map(String::into_bytes),
         });
-        let origin = Origin { source: source.to_owned(), reply, delivery: None };
-        let accepted = self.store.accept(command, origin).await;
+        let origin = Origin { source: source.to_owned(), reply, ..Origin::default() };
+        let accepted = self.store.accept(command.clone(), origin.clone()).await;
+        let accepted = match accepted {
+            // Whoever waits for it is told what can be read, though nothing can be recorded.
+            Err(why) if stays => self.store.accept_unrecorded(command, &origin, why).await,
+            accepted => accepted,
+        };
         match &accepted {
             Ok(Accepted::New(_)) => self.metrics.commands_accepted_total.add_one(),
             Ok(Accepted::Repeat { .. }) => self.metrics.commands_repeated_total.add_one(),

@@ -1,7 +1,8 @@
 //! What is lost at the moment, since when, and why.
 //!
-//! Each component enters and leaves once; both are logged once and told on the feed. Bound: one entry
-//! for each component's name, and the names come from the config.
+//! Each component enters and leaves once; both are logged once and told on the feed. Whoever brings a
+//! component back says what was missed meanwhile, where somebody counted it. Bound: one entry for each
+//! component's name, and the names come from the config.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,7 +18,7 @@ use crate::feed::{Feed, Notice};
 /// One lost component, as in `status` and `/health`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Degraded {
-    /// `link`, `model`, `port:<name>`, `store`, ...
+    /// `link`, `link:preferred`, `model`, `port:<name>`, `store`, ...
     pub component: String,
     /// Why, and what to do.
     pub cause: String,
@@ -52,20 +53,27 @@ impl Health {
         let entry = Degraded { component: component.to_owned(), cause: cause.clone(), since };
         lost.insert(component.to_owned(), entry);
         drop(lost);
-        self.tell(component, Some(cause));
+        self.tell(component, Some(cause), None);
     }
 
-    /// Says that a component is back. Silent where it was never lost.
-    pub fn regain(&self, component: &str) {
+    /// Says that a component is back, and what was missed without it, such as `41 messages waited and are
+    /// being sent`. Silent where it was never lost.
+    pub fn regain(&self, component: &str, missed: Option<String>) {
         let entry = {
             let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
             lost.shift_remove(component)
         };
         if let Some(entry) = entry {
             let lost_ms = elapsed_ms(entry.since, command::now());
-            info!(component = component, lost_ms = lost_ms; "restored");
-            self.tell(component, None);
+            let told = missed.as_deref().unwrap_or("nothing that is counted");
+            info!(component = component, lost_ms = lost_ms, missed = told; "restored");
+            self.tell(component, None, missed);
         }
+    }
+
+    /// Whether a component is lost, for those to whom it costs something to say what was missed.
+    pub fn is_lost(&self, component: &str) -> bool {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).contains_key(component)
     }
 
     /// All that is lost, in the order in which it was lost.
@@ -79,9 +87,9 @@ impl Health {
         self.changed.subscribe()
     }
 
-    fn tell(&self, component: &str, cause: Option<String>) {
+    fn tell(&self, component: &str, cause: Option<String>, missed: Option<String>) {
         self.changed.send_modify(|n| *n += 1);
-        self.feed.tell(Notice::Health { component: component.to_owned(), cause });
+        self.feed.tell(Notice::Health { component: component.to_owned(), cause, missed });
     }
 }
 
@@ -99,13 +107,16 @@ mod tests {
         let since = health.degraded()[0].since;
         health.lose("link", "refused");
         assert_eq!((health.degraded().len(), health.degraded()[0].since), (1, since));
-        health.regain("link");
-        health.regain("link");
+        assert!(health.is_lost("link") && !health.is_lost("model"));
+        health.regain("link", Some("41 messages waited".into()));
+        health.regain("link", Some("none waited".into()));
         assert!(health.degraded().is_empty());
-        let mut told = 0;
-        while watcher.try_recv().is_ok() {
-            told += 1;
+        let mut told = Vec::new();
+        while let Ok(notice) = watcher.try_recv() {
+            told.push(serde_json::to_value(&*notice).expect("JSON"));
         }
-        assert_eq!(told, 3, "lost, another cause, restored");
+        assert_eq!(told.len(), 3, "lost, another cause, restored");
+        assert_eq!(told[1]["missed"], serde_json::Value::Null);
+        assert_eq!(told[2]["missed"], "41 messages waited");
     }
 }

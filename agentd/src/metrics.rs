@@ -32,6 +32,8 @@ metrics! {
     route_reflex_total: "counter",
     /// Commands answered by the model.
     route_model_total: "counter",
+    /// Commands that needed the model while it was down.
+    model_missed_total: "counter",
     /// Calls begun.
     calls_total: "counter",
     /// Calls that failed.
@@ -42,10 +44,14 @@ metrics! {
     outbox_delivered_total: "counter",
     /// Outbox rows that wait now.
     outbox_pending: "gauge",
+    /// Outbox rows that a broker refused for good and that wait for a person.
+    outbox_dead: "gauge",
     /// Times the link connected.
     link_connects_total: "counter",
     /// 1 while the link is up.
     link_up: "gauge",
+    /// 1 while the link to the broker on the board is up, where there is one beside the fleet's.
+    local_up: "gauge",
     /// Model workers started.
     worker_starts_total: "counter",
     /// 1 while a model is loaded and ready.

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use agentd_tools::{Args, EffectKind, Toolbox};
+use agentd_tools::{Args, EffectKind, Recovery, Toolbox};
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -63,7 +63,8 @@ pub struct ApprovedCall {
     tool: String,
     args: Args,
     effect: EffectKind,
-    idempotent: bool,
+    reaches_out: bool,
+    recovery: Recovery,
 }
 
 impl ApprovedCall {
@@ -75,13 +76,17 @@ impl ApprovedCall {
     pub fn args(&self) -> &Args {
         &self.args
     }
-    /// Whether it changes the world and so needs an intent row first.
+    /// Whether it changes something.
     pub fn acts(&self) -> bool {
         self.effect == EffectKind::Acts
     }
-    /// Whether it may be repeated after a crash.
-    pub fn idempotent(&self) -> bool {
-        self.idempotent
+    /// Whether it changes the world outside the daemon, and so needs an intent row first.
+    pub fn needs_intent(&self) -> bool {
+        self.acts() && self.reaches_out
+    }
+    /// What may be made of it where it was cut off.
+    pub fn recovery(&self) -> Recovery {
+        self.recovery
     }
     /// The call as it is recorded.
     pub fn to_call(&self) -> Call {
@@ -179,7 +184,8 @@ pub fn approve(call: &Call, role: Role, toolbox: &Toolbox, approved_by: Option<&
         tool: spec.name.clone(),
         args,
         effect: spec.effect(),
-        idempotent: spec.idempotent,
+        reaches_out: spec.reaches_out(),
+        recovery: spec.recovery(),
     })
 }
 

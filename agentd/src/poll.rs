@@ -1,6 +1,6 @@
 //! Polls: a tool that only reads is called on a period, and fields of its result become readings.
 //!
-//! A poll that fails says so in health once, and goes on. A poll that takes longer than its period skips
+//! A poll that fails says so in health once, and goes on; once it works again it says how often it failed. A poll that takes longer than its period skips
 //! the beats that it missed: what is wanted is the state now, not a queue of old ones.
 
 use std::sync::Arc;
@@ -40,11 +40,18 @@ impl Poll {
         let component = format!("poll:{}", self.config.tool);
         let mut beat = tokio::time::interval(Duration::from_secs_f64(self.config.every_seconds));
         beat.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut failed = 0_u64;
         while !stop.is_cancelled() {
             tokio::select! {
                 _ = beat.tick() => match self.once().await {
-                    Ok(()) => self.health.regain(&component),
-                    Err(cause) => self.health.lose(&component, cause),
+                    Ok(()) => {
+                        self.health.regain(&component, Some(format!("polls that failed: {failed}")));
+                        failed = 0;
+                    }
+                    Err(cause) => {
+                        failed += 1;
+                        self.health.lose(&component, cause);
+                    }
                 },
                 () = stop.cancelled() => {}
             }

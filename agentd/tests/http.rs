@@ -438,7 +438,7 @@ async fn health_says_what_is_lost_and_what_waits() {
         assert_eq!(health["degraded"][0]["component"], "link");
         assert_eq!(health["degraded"][0]["cause"], "no route");
         assert_eq!(health["outbox"]["pending"], 2, "the result and the action");
-        board.health.regain("link");
+        board.health.regain("link", None);
         assert_eq!(front.tcp.health().await.expect("health")["status"], "ok");
     })
     .await;

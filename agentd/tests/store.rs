@@ -5,9 +5,10 @@ use std::path::Path;
 use agentd::command::{Call, CallRecord, Command, Denial, Outcome, Route, Status, now};
 use agentd::feed::Feed;
 use agentd::store::{
-    Accepted, Delivery, Destination, Ending, Opened, Origin, Plan, Store, StoreConfig,
+    Accepted, Broker, Delivery, Destination, Ending, Intent, Opened, Origin, Plan, Store,
+    StoreConfig, Trace,
 };
-use agentd_tools::Effect;
+use agentd_tools::{Effect, Priority, Recovery};
 use serde_json::{Map, Value};
 
 struct Bench {
@@ -49,7 +50,18 @@ fn plan(tools: &[&str]) -> Plan {
 
 fn record(tool: &str) -> CallRecord {
     let result = Some(Map::new());
-    CallRecord { tool: tool.into(), args: Map::new(), ok: true, result, error: None, ms: 1 }
+    let (tool, args) = (tool.into(), Map::new());
+    CallRecord { tool, args, ok: true, result, error: None, settled: None, ms: 1 }
+}
+
+fn acted() -> Trace {
+    Trace { acted: true, ..Trace::default() }
+}
+
+/// The intent of a call, after others of the same plan that acted.
+fn intent(id: &str, plan: &Plan, step: usize, recovery: Recovery, before: &[&str]) -> Intent {
+    let before = before.iter().map(|tool| (record(tool), acted())).collect();
+    Intent { id: id.into(), plan: plan.clone(), step, recovery, before }
 }
 
 fn ending(id: &str, tools: &[&str]) -> Ending {
@@ -65,7 +77,7 @@ fn ending(id: &str, tools: &[&str]) -> Ending {
         received_at: now(),
         finished_at: now(),
     };
-    Ending { outcome, effects: Vec::new(), acted: vec![true; tools.len()], plan: None }
+    Ending { outcome, traces: vec![acted(); tools.len()], plan: None }
 }
 
 async fn accept(store: &Store, id: &str) -> Accepted {
@@ -76,7 +88,7 @@ async fn accept(store: &Store, id: &str) -> Accepted {
 }
 
 async fn topics(store: &Store) -> Vec<String> {
-    let rows = store.pending(Vec::new(), 100).await.expect("works");
+    let rows = store.pending(Broker::Upstream, Vec::new(), 100).await.expect("works");
     rows.into_iter()
         .map(|row| match row.destination {
             Destination::Own(topic) => topic,
@@ -107,7 +119,7 @@ async fn a_redelivery_without_an_id_is_known_by_its_packet_id_and_dup_flag() {
     let Bench { store, .. } = open(folder.path(), 10);
     let deliver = |text: &str, packet_id, duplicate| {
         let delivery = Some(Delivery { packet_id, duplicate });
-        let origin = Origin { source: "mqtt".into(), reply: None, delivery };
+        let origin = Origin { source: "mqtt".into(), delivery, ..Origin::default() };
         store.accept(Command::from_text(text), origin)
     };
     let Accepted::New(id) = deliver("pump on", 7, false).await.unwrap() else { panic!("new") };
@@ -153,12 +165,13 @@ async fn an_ending_writes_outcome_events_and_reply_once() {
     let folder = tempfile::tempdir().unwrap();
     let Bench { store, .. } = open(folder.path(), 10);
     let reply = Some(Destination::Reply { topic: "answers".into(), correlation: Some(vec![1, 2]) });
-    let origin = Origin { source: "mqtt".into(), reply, delivery: None };
+    let origin = Origin { source: "mqtt".into(), reply, ..Origin::default() };
     store.accept(command("a"), origin).await.unwrap();
     let mut ending = ending("a", &["pump"]);
     let payload = Map::from_iter([("reason".to_owned(), Value::from("it leaks"))]);
-    ending.effects = vec![
-        Effect::Event { kind: "call_technician".into(), payload },
+    let (priority, ttl_seconds) = (Priority::Normal, None);
+    ending.traces[0].effects = vec![
+        Effect::Event { kind: "call_technician".into(), payload, priority, ttl_seconds },
         Effect::Note { text: "leak".into() },
     ];
     assert!(store.finish(ending.clone()).await.unwrap());
@@ -169,14 +182,14 @@ async fn an_ending_writes_outcome_events_and_reply_once() {
         ["result/a", "reply:answers", "event/action", "event/call_technician", "event/note"],
         "a person waits for the outcome, so it goes first"
     );
-    let rows = store.pending(Vec::new(), 100).await.unwrap();
+    let rows = store.pending(Broker::Upstream, Vec::new(), 100).await.unwrap();
     let seqs: Vec<i64> = rows
         .iter()
         .filter_map(|row| serde_json::from_str::<Value>(&row.payload).unwrap()["seq"].as_i64())
         .collect();
     assert_eq!(seqs, [1, 2, 3], "without holes");
     let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
-    assert_eq!(store.pending(ids[..2].to_vec(), 2).await.unwrap().len(), 2);
+    assert_eq!(store.pending(Broker::Upstream, ids[..2].to_vec(), 2).await.unwrap().len(), 2);
     assert_eq!(store.delivered(ids).await.unwrap(), 5);
     assert_eq!(store.outbox_stats().await.unwrap().pending, 0);
 }
@@ -187,8 +200,10 @@ async fn a_call_that_was_cut_off_is_reported_and_not_repeated() {
     let bench = open(folder.path(), 10);
     accept(&bench.store, "a").await;
     let plan = plan(&["pump", "fan"]);
-    assert!(bench.store.begin_call("a", &plan, 0, true, &[]).await.unwrap());
-    assert!(bench.store.begin_call("a", &plan, 1, false, &[record("pump")]).await.unwrap());
+    assert!(bench.store.begin_call(intent("a", &plan, 0, Recovery::Repeat, &[])).await.unwrap());
+    assert!(
+        bench.store.begin_call(intent("a", &plan, 1, Recovery::Report, &["pump"])).await.unwrap()
+    );
     bench.close();
     let bench = open(folder.path(), 10);
     let [outcome] = &bench.opened_again[..] else { panic!("one was interrupted") };
@@ -208,7 +223,9 @@ async fn an_idempotent_call_that_was_cut_off_is_carried_on_with() {
     let bench = open(folder.path(), 10);
     accept(&bench.store, "a").await;
     let plan = plan(&["pump", "fan"]);
-    assert!(bench.store.begin_call("a", &plan, 1, true, &[record("pump")]).await.unwrap());
+    assert!(
+        bench.store.begin_call(intent("a", &plan, 1, Recovery::Repeat, &["pump"])).await.unwrap()
+    );
     bench.close();
     let bench = open(folder.path(), 10);
     assert!(bench.opened_again.is_empty());
@@ -222,10 +239,14 @@ async fn a_cancelled_command_begins_no_call_and_a_begun_one_cannot_be_cancelled(
     let Bench { store, .. } = open(folder.path(), 10);
     accept(&store, "a").await;
     assert!(store.cancel("a").await.unwrap());
-    assert!(!store.begin_call("a", &plan(&["pump"]), 0, false, &[]).await.unwrap());
+    assert!(
+        !store.begin_call(intent("a", &plan(&["pump"]), 0, Recovery::Report, &[])).await.unwrap()
+    );
     assert_eq!(store.outcome("a").await.unwrap().unwrap().status, Status::Cancelled);
     accept(&store, "b").await;
-    assert!(store.begin_call("b", &plan(&["pump"]), 0, false, &[]).await.unwrap());
+    assert!(
+        store.begin_call(intent("b", &plan(&["pump"]), 0, Recovery::Report, &[])).await.unwrap()
+    );
     assert!(!store.cancel("b").await.unwrap());
     assert!(!store.cancel("nobody").await.unwrap());
 }
@@ -257,13 +278,14 @@ async fn the_outbox_bound_holds_at_and_one_over_and_the_oldest_least_wanted_goes
     let config = StoreConfig { outbox_rows: 3, ..config(folder.path()) };
     let store = Store::open(&config, 10, Feed::default()).expect("opens").store;
     store.event("one", Map::new()).await.unwrap();
-    store.refuse("x", Denial::new("busy", "busy"), None).await.unwrap();
+    store.refuse("x", Denial::new("busy", "busy"), Broker::Upstream, None).await.unwrap();
     store.event("two", Map::new()).await.unwrap();
     assert_eq!(store.outbox_stats().await.unwrap().dropped, 0);
     store.event("three", Map::new()).await.unwrap();
     let stats = store.outbox_stats().await.unwrap();
     assert_eq!((stats.pending, stats.dropped), (3, 1));
-    assert_eq!(topics(&store).await, ["result/x", "event/two", "event/three"]);
+    let all = topics(&store).await;
+    assert_eq!(all, ["result/x", "event/gap", "event/three"], "a gap tells of what fell");
 }
 
 #[tokio::test]

@@ -1,26 +1,32 @@
 //! The figures: what a person or a program waits for, and what the daemon takes from the board.
 //!
 //! Each figure is taken from outside, on the machine that the system tests use. Times depend on the
-//! machine and on what else it does: they are printed, never asserted.
+//! machine and on what else it does: they are printed, never asserted. Where there is a peer, it does the
+//! same work in the same run, and the ratio is what counts.
+
+mod drain;
+mod latency;
+mod outage;
+mod wear;
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use agentd::command::fresh_id;
-use agentd_tests::{Machine, PATIENCE, Setting, real_model};
-use clap::Parser;
-use rustix::process::Signal;
-use serde_json::{Value, json};
+use clap::{Parser, ValueEnum};
+use serde_json::{Map, Value, json};
 
 #[derive(Debug, Parser)]
 #[command(
     about = "Measures the daemon from outside",
-    after_help = "Example:\n  make bench BENCH_ARGS=--json"
+    after_help = "Examples:\n  make bench BENCH_ARGS=--json\n  make bench BENCH_ARGS='--only drain --rows 1000000'"
 )]
 struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Only these groups of figures
+    #[arg(long, value_enum)]
+    only: Vec<Group>,
     /// Reflex commands to send
     #[arg(long, default_value_t = 300)]
     commands: usize,
@@ -30,107 +36,57 @@ struct Args {
     /// Starts to measure
     #[arg(long, default_value_t = 10)]
     starts: usize,
+    /// Commands to store, for the rate of durable accepts
+    #[arg(long, default_value_t = 5000)]
+    accepts: usize,
+    /// Messages that wait in the outbox, and at mosquitto's bridge
+    #[arg(long, default_value_t = 20_000)]
+    rows: usize,
+    /// Broker restarts to measure
+    #[arg(long, default_value_t = 5)]
+    restarts: usize,
+    /// Commands, and as many polls, for what is written to the disk
+    #[arg(long, default_value_t = 200)]
+    wear_commands: usize,
 }
 
-const FREE: [&str; 4] = [
-    "please let some fresh air into the house",
-    "it is far too dark to read in here",
-    "the tomatoes look thirsty to me",
-    "i would like it a little less stuffy",
-];
+/// What belongs together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Group {
+    /// Latency, memory and start
+    Latency,
+    /// How many commands a second are stored
+    Accepts,
+    /// How fast a long outbox drains, beside mosquitto's bridge
+    Drain,
+    /// How soon a lost broker is noticed, and found again
+    Outage,
+    /// What a typical load writes to the disk
+    Wear,
+}
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    let setting = Setting { mqtt: Some(5), config: real_model(), ..Setting::default() };
-    let mut machine = Machine::start(setting).await;
-    machine.until_model_ready().await;
-    // The static part of the prompt is computed once at the start; people do not wait for it.
-    machine
-        .until("the prompt is warm", async |m| m.log().contains("static part is computed"))
-        .await;
-
-    let mut to_port = Vec::new();
-    let mut to_result = Vec::new();
-    for n in 0..args.commands {
-        let (port, result) = reflex(&machine, if n % 2 == 0 { "on" } else { "off" }).await;
-        to_port.push(port);
-        to_result.push(result);
+    let wanted = |group| args.only.is_empty() || args.only.contains(&group);
+    let mut figures = Map::new();
+    if wanted(Group::Latency) {
+        figures.append(&mut latency::measure(&args).await);
     }
-    let (rss, pss) = memory(machine.daemon_pid());
-    let worker = machine.worker_pids().first().map_or((0.0, 0.0), |pid| memory(*pid));
-    let (mut first_token, mut model) = (Vec::new(), Vec::new());
-    for n in 0..args.model_commands {
-        let (first, total) = by_model(&machine, FREE[n % FREE.len()]).await;
-        first_token.push(first);
-        model.push(total);
+    if wanted(Group::Accepts) {
+        figures.append(&mut drain::accepts(args.accepts).await);
     }
-    let mut starts = vec![machine.ready_after];
-    for _ in 1..args.starts {
-        machine.end_daemon(Signal::TERM).await;
-        machine.start_daemon().await;
-        starts.push(machine.ready_after);
+    if wanted(Group::Drain) {
+        figures.append(&mut drain::measure(args.rows).await);
     }
-    let figures = json!({
-        "reflex_mqtt_to_port_ms": spread(&mut to_port),
-        "reflex_mqtt_to_result_ms": spread(&mut to_result),
-        "model_first_token_ms": spread(&mut first_token),
-        "model_command_ms": spread(&mut model),
-        "start_to_ready_ms": spread(&mut starts),
-        "daemon_mib": {"rss": rss, "pss": pss},
-        "worker_mib": {"rss": worker.0, "pss": worker.1},
-    });
+    if wanted(Group::Outage) {
+        figures.append(&mut outage::measure(args.restarts).await);
+    }
+    if wanted(Group::Wear) {
+        figures.append(&mut wear::measure(args.wear_commands).await);
+    }
     print(&figures, args.json);
     ExitCode::SUCCESS
-}
-
-/// One command: publish to byte on the port, and publish to result.
-async fn reflex(machine: &Machine, state: &str) -> (Duration, Duration) {
-    let observer = machine.observer.as_ref().expect("the machine has a broker");
-    let before = machine.greenhouse.actions().len();
-    let id = fresh_id();
-    let begun = Instant::now();
-    observer.command(&id, &format!("turn {state} the pump")).await.expect("it is sent");
-    let outcome = observer.outcome(&id, PATIENCE).await.expect("an outcome");
-    let result = begun.elapsed();
-    let line = machine.greenhouse.actions().get(before).cloned().expect("the board was told");
-    assert_eq!(outcome.text, format!("The pump is now {state}."));
-    (line.at.saturating_duration_since(begun), result)
-}
-
-/// One command for the model: publish to its first token, and publish to its end.
-async fn by_model(machine: &Machine, text: &str) -> (Duration, Duration) {
-    let observer = machine.observer.as_ref().expect("the machine has a broker");
-    let mut events = machine.client.events().await.expect("the events are watched");
-    let id = fresh_id();
-    let begun = Instant::now();
-    observer.command(&id, text).await.expect("it is sent");
-    let mut first = None;
-    loop {
-        let event = events.next().await.expect("the events go on").expect("they do not end");
-        let data: Value = serde_json::from_str(&event.data).unwrap_or_default();
-        match event.name.as_str() {
-            "token" if data["id"] == id.as_str() => {
-                first.get_or_insert_with(|| begun.elapsed());
-            }
-            "finished" if data["outcome"]["id"] == id.as_str() => {
-                let total = begun.elapsed();
-                return (first.unwrap_or(total), total);
-            }
-            _ => {}
-        }
-    }
-}
-
-/// Resident and proportional memory of a process, in MiB.
-fn memory(pid: i32) -> (f64, f64) {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-    let field = |name: &str| {
-        let line = text.lines().find(|line| line.starts_with(name));
-        let kib: Option<f64> = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
-        (kib.unwrap_or(0.0) / 1024.0 * 10.0).round() / 10.0
-    };
-    (field("Rss:"), field("Pss:"))
 }
 
 fn spread(times: &mut [Duration]) -> Value {
@@ -142,12 +98,12 @@ fn spread(times: &mut [Duration]) -> Value {
     json!({"n": times.len(), "p50": at(0.5), "p99": at(0.99), "max": at(1.0)})
 }
 
-fn print(figures: &Value, as_json: bool) {
+fn print(figures: &Map<String, Value>, as_json: bool) {
     if as_json {
-        println!("{figures}");
+        println!("{}", json!(figures));
         return;
     }
-    for (name, figure) in figures.as_object().into_iter().flatten() {
+    for (name, figure) in figures {
         let parts: Vec<String> = figure
             .as_object()
             .into_iter()

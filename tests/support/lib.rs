@@ -3,6 +3,10 @@
 //! The board and the observer are the demo's; the broker is mosquitto; the daemon is the binary, as a
 //! process of its own. Nothing here waits for a time: it waits for a condition, up to a deadline.
 
+pub mod memory;
+pub mod raw;
+pub mod rude;
+
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -52,6 +56,8 @@ pub struct Setting {
     pub mqtt: Option<u8>,
     /// More TOML, put before the tools.
     pub config: String,
+    /// More keys of `[store]`.
+    pub store: String,
     /// The folder to use, from a machine before.
     pub folder: Option<TempDir>,
     /// The size of a disk of its own for the database, in KiB, in a mount namespace of the daemon's.
@@ -66,7 +72,7 @@ impl Machine {
         let greenhouse = Greenhouse::plug_in(&port).expect("a pseudo-terminal");
         let disk = folder.path().join("disk");
         std::fs::create_dir_all(&disk).expect("a folder for the database");
-        let mut text = base_config(folder.path());
+        let mut text = base_config(folder.path(), &setting.store);
         let (mut broker, mut observer, mut broker_port) = (None, None, 0);
         if let Some(protocol) = setting.mqtt {
             let started = EmbeddedBroker::start(&folder.path().join("broker"), 0).await;
@@ -298,20 +304,21 @@ pub async fn run_with_config(config: &Path, arguments: &[&str]) -> Output {
     tokio::time::timeout(PATIENCE, output).await.expect("it ends in time").expect("it runs")
 }
 
+/// Somebody who watches on a broker.
 #[expect(
     clippy::disallowed_methods,
     reason = "the observer is a peer of the daemon, not part of it"
 )]
-fn watch(port: u16) -> Observer {
+pub fn watch(port: u16) -> Observer {
     let (observer, work) = Observer::new(port, DEVICE);
     tokio::spawn(work);
     observer
 }
 
-fn base_config(folder: &Path) -> String {
+fn base_config(folder: &Path, store: &str) -> String {
     let at = |name: &str| folder.join(name).display().to_string();
     format!(
-        "[device]\nid = \"{DEVICE}\"\n[store]\npath = \"{}\"\n[http]\nlisten = \"off\"\nsocket = \"{}\"\n\
+        "[device]\nid = \"{DEVICE}\"\n[store]\npath = \"{}\"\n{store}[http]\nlisten = \"off\"\nsocket = \"{}\"\n\
          [[serial]]\nname = \"board\"\npath = \"{}\"\n",
         at("disk/agentd.db"),
         at("agentd.sock"),

@@ -177,6 +177,14 @@ async fn a_full_disk_stops_what_cannot_be_recorded_and_nothing_else() {
     }
     assert!(refused > 0, "a disk of 2 MiB is full after {} commands", accepted.len());
     machine.until("health tells", async |m| m.degraded("store").await.is_some()).await;
+    let before = machine.greenhouse.actions().len();
+    let read = machine.ask("how warm is it").await;
+    assert_eq!(read.status, Status::Done, "what only reads is served: {}", read.text);
+    assert!(read.text.ends_with("This could not be recorded."), "{}", read.text);
+    let acts = machine.ask("set the fan to 50 percent").await;
+    assert_eq!(acts.status, Status::Failed, "{}", acts.text);
+    assert!(acts.text.contains("disk is full") && acts.text.ends_with("Nothing was done."));
+    assert_eq!(machine.greenhouse.actions().len(), before);
     machine.free_disk();
     let mut done = 0;
     for id in &accepted {

@@ -47,6 +47,43 @@ async fn a_daemon_killed_in_the_middle_of_an_idempotent_call_repeats_it() {
 }
 
 #[tokio::test]
+async fn a_daemon_killed_in_the_middle_of_a_call_asks_the_device_where_it_can_tell() {
+    let mut machine =
+        Machine::start(Setting { config: NO_MODEL.into(), ..Setting::default() }).await;
+    for (id, celsius) in [("done", "21"), ("undone", "22")] {
+        begin(&machine, id, &format!("keep it at {celsius} degrees")).await;
+        machine
+            .until("it waits for a person", async |m| {
+                m.client.outcome(id).await.ok().flatten().is_some()
+            })
+            .await;
+        let before = machine.greenhouse.actions().len();
+        machine.greenhouse.set_silent(true);
+        machine.client.approve(id, true, "ada").await.expect("approved");
+        machine.until("the bytes are out", async |m| m.greenhouse.actions().len() > before).await;
+        machine.end_daemon(Signal::KILL).await;
+        machine.greenhouse.set_silent(false);
+        if id == "undone" {
+            // Somebody turned it back by hand while nobody looked.
+            machine.greenhouse.set_output("target", "19");
+        }
+        machine.start_daemon().await;
+        let is_final = |outcome: &agentd::command::Outcome| outcome.status.is_final();
+        machine
+            .until("it ends", async |m| {
+                m.client.outcome(id).await.ok().flatten().is_some_and(|o| is_final(&o))
+            })
+            .await;
+        let outcome = machine.client.outcome(id).await.unwrap().expect("an outcome");
+        let settled = outcome.calls[0].settled;
+        assert_eq!(settled, Some(agentd::command::Settled::ReadBack), "{}", outcome.text);
+        let expected = if id == "done" { Status::Done } else { Status::Failed };
+        assert_eq!(outcome.status, expected, "{}", outcome.text);
+        assert_eq!(machine.greenhouse.actions().len(), before + 1, "it is not sent again");
+    }
+}
+
+#[tokio::test]
 async fn commands_that_waited_when_the_daemon_was_killed_are_carried_out_once() {
     let mut machine =
         Machine::start(Setting { config: NO_MODEL.into(), ..Setting::default() }).await;
@@ -98,6 +135,7 @@ async fn a_worker_killed_in_the_middle_of_a_command_ends_it_honestly_and_comes_b
     assert_eq!(machine.ask("turn on the lamp").await.status, Status::Done);
     machine.until_model_ready().await;
     assert!(machine.degraded("model").await.is_none());
+    assert!(machine.log().contains("commands that it was not there for: 1"), "{}", machine.log());
     let outcome = machine.ask("a quick thing").await;
     assert_eq!(outcome.text, "The fan is now on.");
     assert_eq!(machine.metric("agentd_worker_starts_total").await, 2);

@@ -1,7 +1,7 @@
 //! The broker goes and comes; nothing is lost and nothing is done twice.
 
 use agentd::command::Status;
-use agentd_tests::{Machine, NO_MODEL, PATIENCE, Setting};
+use agentd_tests::{Machine, NO_MODEL, PATIENCE, Setting, watch};
 use rustix::process::Signal;
 
 async fn machine() -> Machine {
@@ -29,6 +29,7 @@ async fn what_happens_without_a_broker_arrives_when_it_is_back_and_once() {
     let (_, missing) = observer.doubled_and_missing();
     assert_eq!(missing, 0);
     assert!(machine.degraded("link").await.is_none());
+    assert!(machine.log().contains("messages waited and are being sent"), "{}", machine.log());
 }
 
 #[tokio::test]
@@ -69,4 +70,26 @@ async fn a_killed_daemon_is_told_as_offline_by_its_last_will() {
     assert_eq!(observer.status("offline", PATIENCE).await.as_deref(), Some("offline"));
     machine.start_daemon().await;
     assert_eq!(observer.status("online", PATIENCE).await.as_deref(), Some("online"));
+}
+
+#[tokio::test]
+async fn a_command_on_the_boards_own_broker_is_answered_without_the_fleets_which_hears_of_it_later()
+{
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let config = format!("[mqtt.local]\nembedded_port = {port}\n{NO_MODEL}");
+    let mut machine = Machine::start(Setting { mqtt: Some(5), config, ..Setting::default() }).await;
+    let kiosk = watch(port);
+    assert_eq!(kiosk.status("online", PATIENCE).await.as_deref(), Some("online"));
+    machine.stop_broker().await;
+    machine.until("the loss is noticed", async |m| m.metric("agentd_link_up").await == 0).await;
+    kiosk.command("here", "turn on the pump").await.unwrap();
+    let outcome = kiosk.outcome("here", PATIENCE).await.expect("an outcome on the board");
+    assert_eq!(outcome.status, Status::Done, "{}", outcome.text);
+    assert_eq!(machine.greenhouse.actions().len(), 1);
+    machine.start_broker().await;
+    let fleet = machine.observer.as_ref().unwrap();
+    assert!(fleet.outcome("here", PATIENCE).await.is_some(), "the fleet hears of it");
+    assert_eq!(fleet.events_of(&["here".to_owned()], PATIENCE).await, 1);
 }

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod crashes;
+mod hostile;
 mod links;
 mod models;
 mod words;

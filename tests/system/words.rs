@@ -98,4 +98,5 @@ async fn an_unplugged_board_gets_an_honest_reply_and_works_again_when_plugged_in
     machine.greenhouse.replug().unwrap();
     assert_eq!(machine.say("turn off the lamp").await.status, Status::Done);
     machine.until("health is well", async |m| m.degraded("port:board").await.is_none()).await;
+    assert!(machine.log().contains("calls that found it away: 1"), "{}", machine.log());
 }

@@ -4,7 +4,8 @@
 //! 30, `Fan` for `fan`. What has one meaning is put right here; the rest is refused, all faults at
 //! once, in words that say what would be right. Nothing that passes can break out of a request line.
 //!
-//! Bound: a string has at most its declared `max_length`, else [`DEFAULT_MAX_CHARS`] characters.
+//! Bounds: a string has at most its declared `max_length`, else [`DEFAULT_MAX_CHARS`] characters; of the
+//! faults [`SHOWN_FAULTS`] are told and the others counted.
 
 use serde_json::{Map, Number, Value, json};
 
@@ -20,11 +21,22 @@ const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 const SHOWN_CHARS: usize = 40;
 /// How many of the allowed words a message lists.
 const SHOWN_CHOICES: usize = 12;
+/// How many faults a message lists. A call of 64 KiB can have ten thousand.
+pub const SHOWN_FAULTS: usize = 8;
 
-/// All that is wrong with a call's arguments.
+/// What is wrong with a call's arguments.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+#[error("{}", listed(.0))]
 pub struct ArgErrors(pub Vec<ArgError>);
+
+fn listed(errors: &[ArgError]) -> String {
+    let shown = errors.iter().take(SHOWN_FAULTS).map(ToString::to_string);
+    let mut text = shown.collect::<Vec<_>>().join("; ");
+    if errors.len() > SHOWN_FAULTS {
+        text.push_str(&format!("; and {} more", errors.len() - SHOWN_FAULTS));
+    }
+    text
+}
 
 /// One fault of a call's arguments.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -357,6 +369,20 @@ mod tests {
     fn all_faults_are_told_at_once() {
         let message = check(json!({"speed": 101, "x": 1})).expect_err("three faults");
         assert_eq!(message.split("; ").count(), 3, "{message}");
+    }
+
+    #[test]
+    fn faults_at_the_bound_are_all_told_and_one_over_is_counted() {
+        let given = |n: usize| -> Value {
+            let unknown = (0..n).map(|n| (format!("key{n}"), json!(1)));
+            let known = [("device".to_owned(), json!("fan")), ("speed".to_owned(), json!(1))];
+            Value::Object(known.into_iter().chain(unknown).collect())
+        };
+        let message = |n: usize| check(given(n)).expect_err("unknown keys");
+        assert!(!message(SHOWN_FAULTS).contains("more"), "{}", message(SHOWN_FAULTS));
+        let one_over = message(SHOWN_FAULTS + 1);
+        assert!(one_over.ends_with("`key7`; and 1 more"), "{one_over}");
+        assert!(message(10_000).len() < 1000);
     }
 
     #[test]

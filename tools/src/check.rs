@@ -7,13 +7,13 @@ use regex::Regex;
 
 use crate::args::{check_args, check_value};
 use crate::near::did_you_mean;
-use crate::spec::{Kind, Param, ParamKind, SerialSpec, ToolSpec};
+use crate::spec::{Kind, Param, ParamKind, SerialSpec, ToolSpec, Verify};
 use crate::template::Template;
 use crate::{line, note};
 
 /// The longest name of a tool, a parameter or a port, in characters.
 pub const MAX_NAME_CHARS: usize = 64;
-/// The longest `timeout_ms`: an hour. A longer one is a slip, and would block its port.
+/// The longest `timeout_ms` and `late_ms`: an hour. A longer one is a slip, and would block its port.
 pub const MAX_TIMEOUT_MS: u64 = 3_600_000;
 /// The longest line ending, in bytes.
 pub const MAX_ENDING_BYTES: usize = 4;
@@ -94,6 +94,10 @@ impl SerialSpec {
                 format!("must be 1 to {MAX_ENDING_BYTES} bytes, as \"\\n\" or \"\\r\\n\"");
             errors.push(SpecError::new("line_ending", message));
         }
+        if self.late_ms.is_some_and(|ms| ms > MAX_TIMEOUT_MS) {
+            let message = format!("must be 0 to {MAX_TIMEOUT_MS}");
+            errors.push(SpecError::new("late_ms", message));
+        }
         errors
     }
 }
@@ -166,13 +170,16 @@ fn check_param(key: &str, param: &Param, errors: &mut Vec<SpecError>) {
 
 /// Each key belongs to kinds, which either need it or may have it.
 fn check_keys(spec: &ToolSpec, errors: &mut Vec<SpecError>) {
-    let kinds: [(&str, bool, Kind, bool); 6] = [
+    let kinds: [(&str, bool, Kind, bool); 9] = [
         ("port", spec.port.is_some(), Kind::Serial, true),
         ("send", spec.send.is_some(), Kind::Serial, true),
         ("expect", spec.expect.is_some(), Kind::Serial, true),
         ("fail", spec.fail.is_some(), Kind::Serial, false),
         ("sql", spec.sql.is_some(), Kind::Sql, true),
         ("event", spec.event.is_some(), Kind::Publish, true),
+        ("verify", spec.verify.is_some(), Kind::Serial, false),
+        ("priority", spec.priority.is_some(), Kind::Publish, false),
+        ("ttl_seconds", spec.ttl_seconds.is_some(), Kind::Publish, false),
     ];
     for (key, given, kind, needed) in kinds {
         if given && spec.kind != kind {
@@ -206,6 +213,9 @@ fn check_serial(spec: &ToolSpec, ports: &[&str], errors: &mut Vec<SpecError>) {
         let params: Vec<&str> = spec.params.keys().map(String::as_str).collect();
         check_template("send", send, Some(&params), errors);
     }
+    if let Some(verify) = &spec.verify {
+        check_verify(spec, verify, errors);
+    }
     for (key, pattern) in [("expect", &spec.expect), ("fail", &spec.fail)] {
         if let Some(Err(e)) = pattern.as_deref().map(Regex::new) {
             errors.push(SpecError::new(key, format!("is not a regular expression: {e}")));
@@ -213,9 +223,34 @@ fn check_serial(spec: &ToolSpec, ports: &[&str], errors: &mut Vec<SpecError>) {
     }
 }
 
+fn check_verify(spec: &ToolSpec, verify: &Verify, errors: &mut Vec<SpecError>) {
+    if spec.idempotent {
+        let message = "says nothing beside `idempotent`: a call that was cut off is made again";
+        errors.push(SpecError::new("verify", message));
+    }
+    let params: Vec<&str> = spec.params.keys().map(String::as_str).collect();
+    check_template("verify.send", &verify.send, Some(&params), errors);
+    let otherwise = verify.otherwise.as_ref().map(|text| ("verify.otherwise", text));
+    for (key, text) in [("verify.expect", &verify.expect)].into_iter().chain(otherwise) {
+        let before = errors.len();
+        check_template(key, text, Some(&params), errors);
+        // Any word does in the place of an argument to see whether the rest is a regular expression.
+        let words = params.iter().map(|name| ((*name).to_owned(), "x".into())).collect();
+        let rendered = Template::parse(text).ok().and_then(|template| template.render(&words).ok());
+        if let Some(Err(e)) = rendered.filter(|_| errors.len() == before).map(|r| Regex::new(&r)) {
+            errors.push(SpecError::new(key, format!("is not a regular expression: {e}")));
+        }
+    }
+}
+
 fn check_event(event: &str, errors: &mut Vec<SpecError>) {
+    // A broker breaks the connection over a noncharacter of Unicode as over a control character.
+    let bad = |c: char| {
+        let code = u32::from(c);
+        c.is_control() || matches!(code, 0xfdd0..=0xfdef) || code & 0xfffe == 0xfffe
+    };
     let level = (1..=MAX_NAME_CHARS).contains(&event.chars().count())
-        && !event.chars().any(|c| c.is_control() || matches!(c, '/' | '+' | '#'));
+        && !event.contains(|c| bad(c) || matches!(c, '/' | '+' | '#'));
     if !level {
         let message = format!(
             "must be one topic level: 1 to {MAX_NAME_CHARS} characters without `/`, `+` and `#`"

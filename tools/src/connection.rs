@@ -68,15 +68,6 @@ impl Connection {
             n => Ok(self.lines.push(&bytes[..n])),
         }
     }
-
-    /// Waits until the device is gone, and drops what it says meanwhile.
-    pub(crate) async fn gone(&mut self) -> io::Error {
-        loop {
-            if let Err(e) = self.read().await {
-                return e;
-            }
-        }
-    }
 }
 
 impl Drop for Connection {

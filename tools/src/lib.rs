@@ -12,6 +12,7 @@ pub mod device;
 pub mod line;
 mod near;
 pub mod note;
+mod owed;
 pub mod port;
 pub mod publish;
 pub mod serial;
@@ -29,7 +30,7 @@ use serde_json::{Map, Value};
 pub use args::{ArgError, ArgErrors};
 pub use check::SpecError;
 pub use port::{PortState, PortTask};
-pub use spec::{EffectKind, Param, SerialSpec, ToolSpec};
+pub use spec::{EffectKind, Param, Priority, Recovery, SerialSpec, ToolSpec, Verify};
 pub use toolbox::{Toolbox, ToolboxError};
 
 /// Arguments by parameter name, already checked against the tool's declared parameters.
@@ -44,6 +45,23 @@ pub trait Tool: Send + Sync {
     /// Runs one call and says what came back. It must return by `deadline`; a tool that cannot say
     /// whether its effect took place says so through [`ToolError::effect_unknown`].
     async fn run(&self, args: &Args, deadline: Instant) -> Result<Output, Failure>;
+
+    /// Asks the device whether a call took effect, where the tool declares how. It changes nothing.
+    async fn read_back(&self, _args: &Args, _deadline: Instant) -> Result<ReadBack, Failure> {
+        let why = format!("`{}` declares no way to read it back", self.spec().name);
+        Err(ToolError::BadRequest { why }.into())
+    }
+}
+
+/// What a device says of a call that was cut off.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReadBack {
+    /// Whether the call took effect.
+    pub took_effect: bool,
+    /// What the device answered.
+    pub answer: String,
+    /// As in [`Output::wire`].
+    pub wire: Vec<WireFrame>,
 }
 
 /// What a call gave back.
@@ -91,6 +109,10 @@ pub enum Effect {
         kind: String,
         /// A JSON object.
         payload: Map<String, Value>,
+        /// Which goes first.
+        priority: Priority,
+        /// How long it is worth anything, in seconds.
+        ttl_seconds: Option<u32>,
     },
     /// A line in the device's log book, also sent as `event/note`.
     Note {

@@ -7,10 +7,11 @@
 //! ```
 //!
 //! The device is opened when it is first needed, and again after it went away: unplugging and plugging
-//! in needs nobody. A request is written at most once; what was perhaps written is never repeated.
+//! in needs nobody. A request is written at most once; what was perhaps written is never repeated. While
+//! the device owes an answer whose time is up, requests wait: see [`Owed`].
 //!
 //! Bounds: [`QUEUE`] requests wait; a request is at most [`line::MAX_LINE_BYTES`]; each exchange ends
-//! at its deadline; [`MAX_WIRE_FRAMES`] frames of it are recorded.
+//! at its deadline; an answer is owed for `late_ms`; [`MAX_WIRE_FRAMES`] frames of it are recorded.
 
 use std::io;
 use std::pin::pin;
@@ -19,12 +20,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use log::{info, warn};
-use regex::Regex;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout_at;
 
 use crate::connection::Connection;
 use crate::line::{self, Frame};
+use crate::owed::Owed;
+pub use crate::owed::Patterns;
 use crate::{Failure, SerialSpec, ToolError, WireFrame, device};
 
 /// Requests that may wait for the port. A serial exchange takes up to 2 s by default, so the last of
@@ -48,16 +50,9 @@ pub enum PortState {
     Unavailable {
         /// The cause and what to do about it.
         why: String,
+        /// How many calls failed for it since it went away.
+        calls: u64,
     },
-}
-
-/// The lines that end an exchange. Others are passed over.
-#[derive(Debug)]
-pub struct Patterns {
-    /// A good answer.
-    pub expect: Regex,
-    /// A refusal. It is tried first, because `expect` may be a pattern for any line.
-    pub fail: Option<Regex>,
 }
 
 /// One request line and what may answer it.
@@ -100,6 +95,8 @@ pub struct PortTask {
     requests: mpsc::Receiver<Request>,
     state: watch::Sender<PortState>,
     connection: Option<Connection>,
+    /// What an exchange before left open. No request is begun while there is one.
+    owed: Option<Owed>,
 }
 
 #[derive(Debug)]
@@ -114,7 +111,9 @@ struct Request {
 /// All that can wake the task.
 enum Wake {
     Stop,
+    Forgiven,
     Asked(Request),
+    Heard(Vec<Frame>),
     Gone(io::Error),
 }
 
@@ -181,7 +180,7 @@ impl PortTask {
         let (sender, requests) = mpsc::channel(QUEUE);
         let (state, watcher) = watch::channel(PortState::Unknown);
         let handle = PortHandle { spec: spec.clone(), requests: sender, state: watcher };
-        (Self { spec, requests, state, connection: None }, handle)
+        (Self { spec, requests, state, connection: None, owed: None }, handle)
     }
 
     /// The configured name of the port.
@@ -195,16 +194,23 @@ impl PortTask {
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
         let mut shutdown = pin!(shutdown);
         loop {
+            let owed_until = self.owed.as_ref().map(Owed::until);
             let wake = tokio::select! {
+                // What a device says comes last: one that never stops talking is always ready.
                 biased;
                 () = &mut shutdown => Wake::Stop,
-                asked = self.requests.recv() => asked.map_or(Wake::Stop, Wake::Asked),
-                error = gone(self.connection.as_mut()) => Wake::Gone(error),
+                () = sleep_until(owed_until) => Wake::Forgiven,
+                asked = self.requests.recv(), if owed_until.is_none() => {
+                    asked.map_or(Wake::Stop, Wake::Asked)
+                }
+                heard = hear(self.connection.as_mut()) => heard.map_or_else(Wake::Gone, Wake::Heard),
             };
             match wake {
                 Wake::Stop => return,
+                Wake::Forgiven => self.owed = None,
                 Wake::Asked(request) => self.serve(request).await,
-                Wake::Gone(error) => self.close(&error),
+                Wake::Heard(frames) => self.heard(&frames),
+                Wake::Gone(error) => self.close(&error, 0),
             }
         }
     }
@@ -220,6 +226,10 @@ impl PortTask {
             Ok(()) => self.receive(&exchange, &mut wire).await,
             Err(error) => Err(error),
         };
+        if result.as_ref().is_err_and(ToolError::effect_unknown) {
+            let late = self.spec.late_ms.map_or(exchange.timeout, Duration::from_millis);
+            self.owed = Some(Owed::new(exchange.patterns, Instant::now(), late));
+        }
         // An error only says that the caller did not wait for the end.
         let _ = reply.send(match result {
             Ok((line, refused)) => Ok(Answer { line, refused, wire }),
@@ -257,7 +267,7 @@ impl PortTask {
                 // The device went away while nobody looked and nothing was sent: a fresh connection
                 // may be all that is missing. One that was just opened gets no second try.
                 Ok(Err(error)) if written == 0 => {
-                    self.close(&error);
+                    self.close(&error, u64::from(!reused));
                     if !reused {
                         return Err(device::unavailable(&self.spec, error.to_string()));
                     }
@@ -270,7 +280,7 @@ impl PortTask {
                     if written > 0 {
                         return Err(self.broken(&error));
                     }
-                    self.close(&error);
+                    self.close(&error, 1);
                     return Err(device::unavailable(&self.spec, why.to_owned()));
                 }
             }
@@ -309,16 +319,22 @@ impl PortTask {
                     }
                 };
                 record(wire, escaped);
-                if exchange.patterns.fail.as_ref().is_some_and(|fail| fail.is_match(&text)) {
-                    return Ok((text, true));
-                }
-                if exchange.patterns.expect.is_match(&text) {
-                    return Ok((text, false));
+                if let Some(refused) = exchange.patterns.judge(&text) {
+                    return Ok((text, refused));
                 }
                 unexpected.get_or_insert(text);
             }
         };
         Err(self.broken(&error))
+    }
+
+    /// Passes over what was not asked for; of an answer that was owed it takes notice.
+    fn heard(&mut self, frames: &[Frame]) {
+        if self.owed.as_ref().is_some_and(|owed| owed.is_settled_by(frames)) {
+            self.owed = None;
+            let port = self.spec.name.as_str();
+            warn!(port = port; "an answer came after its time was up: raise the tool's `timeout_ms`");
+        }
     }
 
     fn unanswered(&self, unexpected: Option<String>, waited: Duration) -> ToolError {
@@ -343,7 +359,7 @@ impl PortTask {
                     self.connection = Some(connection);
                 }
                 Err(why) => {
-                    self.tell_unavailable(why.clone());
+                    self.tell_unavailable(why.clone(), 1);
                     return Err(device::unavailable(&self.spec, why));
                 }
             }
@@ -352,21 +368,29 @@ impl PortTask {
     }
 
     fn broken(&mut self, error: &io::Error) -> ToolError {
-        self.close(error);
+        self.close(error, 1);
         ToolError::Broken { what: self.spec.name.clone(), why: error.to_string() }
     }
 
-    fn close(&mut self, error: &io::Error) {
+    /// Closes the device, for which so many calls failed just now.
+    fn close(&mut self, error: &io::Error, failed: u64) {
         self.connection = None;
         warn!(port = self.spec.name.as_str(), error:% = error; "serial port lost");
         let path = &self.spec.path;
-        self.tell_unavailable(format!("{path} went away ({error}): plug the board in again"));
+        self.tell_unavailable(
+            format!("{path} went away ({error}): plug the board in again"),
+            failed,
+        );
     }
 
-    /// A repeat with the same cause wakes nobody.
-    fn tell_unavailable(&self, why: String) {
-        let state = PortState::Unavailable { why };
+    /// A repeat with the same cause and no failed call wakes nobody.
+    fn tell_unavailable(&self, why: String, failed: u64) {
         self.state.send_if_modified(|known| {
+            let before = match known {
+                PortState::Unavailable { calls, .. } => *calls,
+                _ => 0,
+            };
+            let state = PortState::Unavailable { why, calls: before + failed };
             let changed = *known != state;
             *known = state;
             changed
@@ -374,10 +398,17 @@ impl PortTask {
     }
 }
 
-/// Waits until the device is gone; for ever where none is open.
-async fn gone(connection: Option<&mut Connection>) -> io::Error {
+/// Waits for lines, or until the device is gone; for ever where none is open.
+async fn hear(connection: Option<&mut Connection>) -> io::Result<Vec<Frame>> {
     match connection {
-        Some(connection) => connection.gone().await,
+        Some(connection) => connection.read().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
     }
 }

@@ -30,7 +30,12 @@ impl Tool for Publish {
     }
 
     async fn run(&self, args: &Args, _deadline: Instant) -> Result<Output, Failure> {
-        let effect = Effect::Event { kind: self.event.clone(), payload: args.clone() };
+        let effect = Effect::Event {
+            kind: self.event.clone(),
+            payload: args.clone(),
+            priority: self.spec.priority.unwrap_or_default(),
+            ttl_seconds: self.spec.ttl_seconds,
+        };
         Ok(Output { effects: vec![effect], ..Output::default() })
     }
 }
@@ -38,15 +43,19 @@ impl Tool for Publish {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Priority;
     use serde_json::json;
 
     #[tokio::test]
     async fn the_arguments_become_the_payload_of_the_declared_event() {
-        let spec = json!({"name": "call", "description": "d", "kind": "publish", "event": "help"});
+        let spec = json!({"name": "call", "description": "d", "kind": "publish", "event": "help",
+                          "priority": "high", "ttl_seconds": 60});
         let publish = Publish::new(ToolSpec::from_json(spec)).unwrap();
         let args = json!({"reason": "smoke"}).as_object().unwrap().clone();
         let output = publish.run(&args, Instant::now()).await.unwrap();
-        assert_eq!(output.effects, [Effect::Event { kind: "help".into(), payload: args }]);
+        let (kind, payload) = ("help".into(), args);
+        let (priority, ttl_seconds) = (Priority::High, Some(60));
+        assert_eq!(output.effects, [Effect::Event { kind, payload, priority, ttl_seconds }]);
         assert!(output.fields.is_empty() && output.wire.is_empty());
     }
 }

@@ -8,8 +8,8 @@ use regex::{Captures, Regex};
 use serde_json::{Map, Number, Value};
 
 use crate::port::{Exchange, Patterns, PortHandle};
-use crate::template::Template;
-use crate::{Args, Failure, Output, SpecError, Tool, ToolError, ToolSpec};
+use crate::template::{Template, plain};
+use crate::{Args, Failure, Output, ReadBack, SpecError, Tool, ToolError, ToolSpec, Verify};
 
 /// A declared exchange on a port.
 #[derive(Debug)]
@@ -18,6 +18,15 @@ pub struct Serial {
     port: PortHandle,
     send: Template,
     patterns: Arc<Patterns>,
+    verify: Option<Question>,
+}
+
+/// [`Verify`], read.
+#[derive(Debug)]
+struct Question {
+    send: Template,
+    expect: Template,
+    otherwise: Option<Template>,
 }
 
 impl Serial {
@@ -32,7 +41,35 @@ impl Serial {
             .map_err(|e| wrong("expect")(&e))?;
         let fail = spec.fail.as_deref().map(Regex::new).transpose();
         let fail = fail.map_err(|e| wrong("fail")(&e))?;
-        Ok(Self { spec, port, send, patterns: Arc::new(Patterns { expect, fail }) })
+        let verify = spec.verify.as_ref().map(Question::new).transpose();
+        let verify = verify.map_err(|e| wrong("verify")(&e))?;
+        Ok(Self { spec, port, send, patterns: Arc::new(Patterns { expect, fail }), verify })
+    }
+}
+
+impl Question {
+    fn new(verify: &Verify) -> Result<Self, crate::template::TemplateError> {
+        Ok(Self {
+            send: Template::parse(&verify.send)?,
+            expect: Template::parse(&verify.expect)?,
+            otherwise: verify.otherwise.as_deref().map(Template::parse).transpose()?,
+        })
+    }
+
+    /// The patterns for a call's arguments, which stand in them letter by letter.
+    fn patterns(&self, args: &Args) -> Result<Patterns, String> {
+        let literal = |(name, value): (&String, &Value)| {
+            (name.clone(), Value::from(regex::escape(&plain(value))))
+        };
+        let args: Args = args.iter().map(literal).collect();
+        let pattern = |template: &Template| {
+            let text = template.render(&args).map_err(|e| e.to_string())?;
+            Regex::new(&text).map_err(|e| e.to_string())
+        };
+        let expect = pattern(&self.expect)?;
+        let otherwise = self.otherwise.as_ref().map(pattern).transpose()?;
+        // What shows the effect takes the place that is tried first, since `otherwise` may match any line.
+        Ok(Patterns { expect: otherwise.unwrap_or_else(|| expect.clone()), fail: Some(expect) })
     }
 }
 
@@ -61,6 +98,18 @@ impl Tool for Serial {
             None => Map::new(),
         };
         Ok(Output { fields, wire: answer.wire, effects: Vec::new() })
+    }
+
+    async fn read_back(&self, args: &Args, deadline: Instant) -> Result<ReadBack, Failure> {
+        let unusable = |why: String| ToolError::BadRequest { why };
+        let Some(question) = &self.verify else {
+            return Err(unusable(format!("`{}` has no `verify`", self.spec.name)).into());
+        };
+        let line = question.send.render(args).map_err(|e| unusable(e.to_string()))?;
+        let patterns = Arc::new(question.patterns(args).map_err(unusable)?);
+        let timeout = self.spec.timeout();
+        let answer = self.port.exchange(Exchange { line, patterns, timeout, deadline }).await?;
+        Ok(ReadBack { took_effect: answer.refused, answer: answer.line, wire: answer.wire })
     }
 }
 

@@ -39,10 +39,17 @@ pub struct ToolSpec {
     pub expect: Option<String>,
     /// `serial`: a regular expression that a refusal matches; a capture `reason` says why.
     pub fail: Option<String>,
+    /// `serial`: how to ask the device whether a call took effect. Set it where a call must not be made
+    /// twice and the device can tell: a call that was cut off is then settled instead of reported.
+    pub verify: Option<Verify>,
     /// `sql`: one statement that only reads, with `:param` places.
     pub sql: Option<String>,
     /// `publish`: the event's kind, the last level of its topic.
     pub event: Option<String>,
+    /// `publish`: which events go first, and fall last when the outbox is full. Default: `normal`.
+    pub priority: Option<Priority>,
+    /// `publish`: how long the event is worth anything. Set it where a late one would only mislead.
+    pub ttl_seconds: Option<u32>,
     /// The reply to the person, with `{param}` and `{field}` places; `{field:.1}` rounds.
     pub reply: Option<String>,
     /// `sql`: the reply where no row, or only nulls, came back.
@@ -55,6 +62,44 @@ pub struct ToolSpec {
     pub examples: Vec<Example>,
     /// How long one call may take. Default 2000.
     pub timeout_ms: Option<u64>,
+}
+
+/// How to ask a device whether a call took effect. It must be a request that only reads.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Verify {
+    /// The request, with `{param}` places.
+    pub send: String,
+    /// A regular expression of the answer that shows that it took effect. `{param}` stands for the argument
+    /// as it is written in the request; a brace of the expression itself is written twice.
+    pub expect: String,
+    /// As `expect`, of the answer that shows that it did not. Without it, any other answer leaves the call
+    /// as interrupted.
+    pub otherwise: Option<String>,
+}
+
+/// What may be made of a call that was cut off, so that it is not known whether it took effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recovery {
+    /// It is reported as interrupted.
+    Report,
+    /// It is made again: its tool is idempotent.
+    Repeat,
+    /// The device is asked whether it took effect.
+    ReadBack,
+}
+
+/// Which of several goes first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    /// After all others.
+    Low,
+    /// The default.
+    #[default]
+    Normal,
+    /// Before all others.
+    High,
 }
 
 /// What carries a tool out.
@@ -161,6 +206,11 @@ pub struct SerialSpec {
     /// What ends a line in both directions. Default `"\n"`; a carriage return before it is dropped.
     #[serde(default = "default_line_ending")]
     pub line_ending: String,
+    /// How much later than a tool's `timeout_ms` the device may still answer. Until then, or until that
+    /// answer has come, no other request is sent, or the late answer would be taken for the next one's.
+    /// Default: as long again as the `timeout_ms`. Set it where the device may be slower than that; 0
+    /// where a device that is busy drops what it hears.
+    pub late_ms: Option<u64>,
 }
 
 /// How bytes become frames.
@@ -193,6 +243,21 @@ impl ToolSpec {
             Kind::Serial | Kind::Publish | Kind::Note => EffectKind::Acts,
         })
     }
+
+    /// What may be made of a call of it that was cut off.
+    pub fn recovery(&self) -> Recovery {
+        match (self.idempotent, &self.verify) {
+            (true, _) => Recovery::Repeat,
+            (false, Some(_)) => Recovery::ReadBack,
+            (false, None) => Recovery::Report,
+        }
+    }
+
+    /// Whether a call of it reaches out of the daemon. What only leaves an [`Effect`](crate::Effect) has not
+    /// happened before the store commits it, so that a call that was cut off can be made again.
+    pub fn reaches_out(&self) -> bool {
+        matches!(self.kind, Kind::Serial)
+    }
 }
 
 #[cfg(test)]
@@ -214,6 +279,7 @@ impl SerialSpec {
             baud: default_baud(),
             framing: Framing::Line,
             line_ending: default_line_ending(),
+            late_ms: None,
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::serial::Serial;
 use crate::spec::{EffectKind, Kind};
 use crate::sql::Sql;
 use crate::template::{Template, plain};
-use crate::{Args, Failure, Output, SerialSpec, SpecError, Tool, ToolError, ToolSpec};
+use crate::{Args, Failure, Output, ReadBack, SerialSpec, SpecError, Tool, ToolError, ToolSpec};
 
 /// How much of each value a generic reply shows, in characters.
 const SHOWN_CHARS: usize = 200;
@@ -170,6 +170,22 @@ impl Toolbox {
             _ => deadline.min(Instant::now() + spec.timeout()),
         };
         opened.tool.run(args, deadline).await
+    }
+
+    /// Asks the device whether a call took effect; see [`Tool::read_back`].
+    pub async fn read_back(
+        &self,
+        name: &str,
+        args: &Args,
+        deadline: Instant,
+    ) -> Result<ReadBack, Failure> {
+        match self.0.tools.get(name) {
+            Some(opened) => opened.tool.read_back(args, deadline).await,
+            None => {
+                let why = format!("there is no tool `{}`", args::shorten(name));
+                Err(ToolError::BadRequest { why }.into())
+            }
+        }
     }
 
     /// The reply to the person, from what came back: `reply`, else `reply_none`, else plain words.

@@ -89,7 +89,8 @@ fn open_with(port: SerialSpec, timeout_ms: u64) -> (Toolbox, PortTask) {
         {"name": "set", "description": "d", "kind": "serial", "port": "board",
          "params": {"device": {}, "state": {"enum": ["on", "off"]}}, "timeout_ms": timeout_ms,
          "send": "SET {device} {state}", "expect": "^OK(?: (?P<amps>\\S+) (?P<mode>\\S+))?$",
-         "fail": "^ERR *(?P<reason>.*)$"},
+         "fail": "^ERR *(?P<reason>.*)$",
+         "verify": {"send": "GET {device}", "expect": "^{device}={state}$", "otherwise": "="}},
     ]);
     let tools: Vec<ToolSpec> = serde_json::from_value(tools).unwrap();
     // No tool here reads the database, so none is needed.
@@ -107,9 +108,13 @@ async fn beside<T>(task: PortTask, scenario: impl Future<Output = T>) -> T {
 }
 
 async fn set(toolbox: &Toolbox, device: &str) -> Result<Output, Failure> {
+    set_within(toolbox, device, PATIENCE).await
+}
+
+async fn set_within(toolbox: &Toolbox, device: &str, time: Duration) -> Result<Output, Failure> {
     let args = json!({"device": device, "state": "on"});
     let args: Args = args.as_object().unwrap().clone();
-    toolbox.run("set", &args, Instant::now() + PATIENCE).await
+    toolbox.run("set", &args, Instant::now() + time).await
 }
 
 fn wire(frames: &[agentd_tools::WireFrame]) -> Vec<String> {
@@ -164,6 +169,26 @@ async fn a_refusal_says_what_the_device_said() {
 }
 
 #[tokio::test]
+async fn a_device_is_asked_whether_a_call_took_effect_and_its_arguments_are_no_patterns() {
+    let mut board = Board::plug_in();
+    let (toolbox, task) = open(&board.path);
+    let args = json!({"device": "f.n", "state": "on"}).as_object().unwrap().clone();
+    beside(task, async {
+        for (answer, took_effect) in
+            [("f.n=on\n", true), ("f.n=off\n", false), ("fan=on\n", false), ("hm\nf.n=on\n", true)]
+        {
+            let asked = toolbox.read_back("set", &args, Instant::now() + PATIENCE);
+            let (told, ()) = tokio::join!(asked, async {
+                assert_eq!(board.hears().await, "GET f.n\n");
+                board.says(answer).await;
+            });
+            assert_eq!(told.unwrap().took_effect, took_effect, "{answer}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn silence_is_told_at_the_timeout_and_the_next_exchange_works() {
     let mut board = Board::plug_in();
     let (toolbox, task) = open_with(port(&board.path), 200);
@@ -179,6 +204,69 @@ async fn silence_is_told_at_the_timeout_and_the_next_exchange_works() {
         assert!(result.unwrap().fields.is_empty());
     })
     .await;
+}
+
+/// A port whose device may be late by more than a test waits.
+fn port_of_a_late_device(path: &Path) -> SerialSpec {
+    SerialSpec { late_ms: Some(600_000), ..port(path) }
+}
+
+#[tokio::test]
+async fn a_late_answer_is_not_taken_for_the_answer_to_the_next_request() {
+    let mut board = Board::plug_in();
+    let (toolbox, task) = open_with(port_of_a_late_device(&board.path), 200);
+    beside(task, async {
+        let failure = set(&toolbox, "fan").await.unwrap_err();
+        assert_eq!(failure.error.code(), "no_answer");
+        assert_eq!(board.hears().await, "SET fan on\n");
+        // Were the pump's request sent now, the fan's answer would be taken for its own.
+        let early = set_within(&toolbox, "pump", Duration::from_millis(200)).await.unwrap_err();
+        assert_eq!(early.error, ToolError::Busy { what: "board".into() });
+        assert!(early.wire.is_empty() && !early.error.effect_unknown());
+        board.says("TICK\nOK 1 la").await;
+        board.says("te\n").await;
+        let (lamp, ()) = tokio::join!(set(&toolbox, "lamp"), async {
+            assert_eq!(board.hears().await, "SET lamp on\n", "and not the pump");
+            board.says("OK 2 own\n").await;
+        });
+        assert_eq!(lamp.unwrap().fields["mode"], json!("own"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_device_that_is_never_late_gets_the_next_request_at_once() {
+    let mut board = Board::plug_in();
+    let (toolbox, task) = open_with(SerialSpec { late_ms: Some(0), ..port(&board.path) }, 1000);
+    beside(task, async {
+        set(&toolbox, "fan").await.unwrap_err();
+        assert_eq!(board.hears().await, "SET fan on\n");
+        // Less than the default, by which the pump would not have its turn.
+        let soon = Duration::from_millis(900);
+        let (pump, ()) = tokio::join!(set_within(&toolbox, "pump", soon), async {
+            assert_eq!(board.hears().await, "SET pump on\n");
+            board.says("OK\n").await;
+        });
+        pump.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn shutdown_does_not_wait_for_an_answer_that_is_owed() {
+    let mut board = Board::plug_in();
+    let (toolbox, task) = open_with(port_of_a_late_device(&board.path), 200);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let run = task.run(async { drop(stopped.await) });
+    let script = async {
+        set(&toolbox, "fan").await.unwrap_err();
+        let (pump, ()) = tokio::join!(set(&toolbox, "pump"), async { drop(stop) });
+        let failure = pump.unwrap_err();
+        assert_eq!((failure.error.code(), failure.wire.len()), ("unavailable", 0));
+    };
+    let all = async { tokio::join!(run, script) };
+    timeout(PATIENCE, all).await.expect("shutdown is bounded");
+    assert_eq!(board.hears().await, "SET fan on\n");
 }
 
 #[tokio::test]
@@ -273,7 +361,8 @@ async fn a_device_unplugged_in_mid_exchange_breaks_it_and_the_effect_is_unknown(
         assert!(failure.error.effect_unknown());
         assert_eq!(wire(&failure.wire), ["> SET fan on\\n"]);
         let state = until(&toolbox, lost).await;
-        let PortState::Unavailable { why } = state else { unreachable!() };
+        let PortState::Unavailable { why, calls } = state else { unreachable!() };
+        assert_eq!(calls, 1, "the one in hand");
         assert!(why.contains(&path) && why.contains("went away"), "{why}");
     })
     .await;
@@ -301,6 +390,9 @@ async fn a_device_unplugged_while_idle_is_noticed_at_once_and_found_again_under_
         let failure = set(&toolbox, "fan").await.unwrap_err();
         assert!(matches!(failure.error, ToolError::Unavailable { .. }), "{failure}");
         assert!(failure.to_string().contains("is the board plugged in?"), "{failure}");
+        set(&toolbox, "fan").await.unwrap_err();
+        let state = until(&toolbox, |_| true).await;
+        assert!(matches!(state, PortState::Unavailable { calls: 2, .. }), "{state:?}");
         assert!(failure.wire.is_empty() && !failure.error.effect_unknown());
 
         symlink(&second.path, &link).unwrap();

@@ -8,13 +8,15 @@ use futures_util::FutureExt as _;
 use log::{error, info, warn};
 use tokio::sync::mpsc;
 
-use super::turn::{Event, Ran, Step, Turn};
+use super::turn::{Event, INTERRUPTED, Ran, Step, Turn};
 use super::{Agent, STORE_RETRY, prompt, reply};
-use crate::command::{self, Call, CallRecord, Denial, Outcome, Route, Status, elapsed_ms};
+use crate::command::{
+    self, Call, CallRecord, Denial, INTERRUPTED_WHY, Outcome, Route, Status, elapsed_ms,
+};
 use crate::feed::Notice;
 use crate::model::{ModelError, State, grammar};
 use crate::policy::{self, ApprovedCall, Role};
-use crate::store::{Ending, Plan, Waiting};
+use crate::store::{Ending, Intent, Plan, Waiting};
 
 /// Pieces of an answer that may wait for the feed; more are dropped, since the feed is only for watching.
 const PIECES: usize = 64;
@@ -33,6 +35,12 @@ impl Agent {
             admitted.map(|role| (role, begun + timeout, policy.config().steps))
         };
         let turn = match admitted {
+            // What had begun before the daemon stopped is told, whatever is allowed now.
+            Err(denial) if waiting.cut_off.is_some() => {
+                let mut turn = self.route(&waiting, 0);
+                turn.give_up(denial);
+                turn
+            }
             Err(denial) => {
                 let expired = denial.code == "expired";
                 let status = if expired { Status::Expired } else { Status::Denied };
@@ -59,7 +67,8 @@ impl Agent {
                 error: None,
                 effects: Vec::new(),
             });
-            return Turn::resume(plan.clone(), before.collect(), steps);
+            let cut_off = waiting.cut_off.and_then(|step| plan.calls.get(step)).map(cut_off);
+            return Turn::resume(plan.clone(), before.collect(), cut_off, steps);
         }
         let known = |route, call: Call| {
             Turn::carry_out(Plan { route, model: None, calls: vec![call] }, steps)
@@ -78,7 +87,10 @@ impl Agent {
                 Turn::ask(Some(name), steps)
             }
             State::Off => self.at_a_loss("no model is installed"),
-            State::Down { cause, .. } => self.at_a_loss(&format!("the model is down: {cause}")),
+            State::Down { cause, .. } => {
+                self.metrics.model_missed_total.add_one();
+                self.at_a_loss(&format!("the model is down: {cause}"))
+            }
         }
     }
 
@@ -102,7 +114,13 @@ impl Agent {
                 Step::Ask => {
                     let event = match self.ask(waiting, deadline).await {
                         Ok(calls) => Event::Proposed(calls),
-                        Err(error) => Event::NoProposal(error),
+                        Err(error) => {
+                            if matches!(error, ModelError::Unavailable(_) | ModelError::Crashed(_))
+                            {
+                                self.metrics.model_missed_total.add_one();
+                            }
+                            Event::NoProposal(error)
+                        }
                     };
                     turn.on(event);
                 }
@@ -112,14 +130,16 @@ impl Agent {
                     turn.on(Event::Judged(calls.iter().map(judge).collect()));
                 }
                 Step::Run(step, call) => {
-                    if call.acts()
-                        && let Err(denial) = self.intend(turn, waiting, step, &call).await
-                    {
+                    if let Err(denial) = self.may_run(turn, waiting, step, &call).await {
                         turn.on(Event::NotRecorded(denial));
                         continue;
                     }
                     let ran = self.call(&waiting.command.id, &call, deadline).await;
                     turn.on(Event::Ran(Box::new(ran)));
+                }
+                Step::ReadBack(call) => {
+                    let told = self.read_back(&waiting.command.id, &call, deadline).await;
+                    turn.on(Event::Told(told));
                 }
             }
         }
@@ -148,6 +168,21 @@ impl Agent {
         calls.map_err(|why| ModelError::Refused(format!("its answer is not a call: {why}")))
     }
 
+    /// Whether a call may run now: one that acts only where it can be recorded.
+    async fn may_run(
+        &self,
+        turn: &Turn,
+        waiting: &Waiting,
+        step: usize,
+        call: &ApprovedCall,
+    ) -> Result<(), Denial> {
+        match &waiting.unrecorded {
+            Some(why) if call.acts() => Err(Denial::new("not_recorded", why.to_string())),
+            None if call.needs_intent() => self.intend(turn, waiting, step, call).await,
+            _ => Ok(()),
+        }
+    }
+
     /// Commits the intent of a call. Where that fails, the call must not run.
     async fn intend(
         &self,
@@ -156,9 +191,15 @@ impl Agent {
         step: usize,
         call: &ApprovedCall,
     ) -> Result<(), Denial> {
-        let records: Vec<CallRecord> = turn.ran.iter().map(|ran| ran.record.clone()).collect();
         let id = &waiting.command.id;
-        match self.store.begin_call(id, turn.plan(), step, call.idempotent(), &records).await {
+        let intent = Intent {
+            id: id.clone(),
+            plan: turn.plan().clone(),
+            step,
+            recovery: call.recovery(),
+            before: turn.ran.iter().map(|ran| (ran.record.clone(), ran.trace())).collect(),
+        };
+        match self.store.begin_call(intent).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(Denial::new("cancelled", "it was cancelled")),
             Err(error) => {
@@ -180,6 +221,7 @@ impl Agent {
             ok: result.is_ok(),
             result: None,
             error: None,
+            settled: None,
             ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
         let (wire, ran) = match result {
@@ -206,15 +248,47 @@ impl Agent {
         ran
     }
 
+    /// Asks the device whether a call that was cut off took effect, and gives the reply for that.
+    async fn read_back(
+        &self,
+        id: &str,
+        approved: &ApprovedCall,
+        deadline: Instant,
+    ) -> Result<(bool, String), String> {
+        let (tool, args) = (approved.tool(), approved.args());
+        let told = self.toolbox.read_back(tool, args, deadline).await;
+        let call = approved.to_call();
+        match told {
+            Ok(told) => {
+                info!(command_id:% = id, took_effect = told.took_effect, answer:% = told.answer;
+                      "a call that was cut off was read back");
+                let reply = match told.took_effect {
+                    true => reply::confirmed(&self.toolbox.reply(tool, args, &Args::new())),
+                    false => reply::without_effect(&call),
+                };
+                Ok((told.took_effect, reply))
+            }
+            Err(failure) => {
+                warn!(command_id:% = id, error:% = failure.error;
+                      "a call that was cut off cannot be read back");
+                Err(failure.error.to_string())
+            }
+        }
+    }
+
     /// Commits the outcome. While the store fails it is tried again and the lane stays taken: a command
     /// whose effect happened must not be begun a second time.
     async fn finish(&self, waiting: &Waiting, turn: &Turn) {
         let (status, denial) = turn.ending();
         let finished_at = command::now();
+        let mut text = reply::text(turn);
+        if waiting.unrecorded.is_some() && status == Status::Done {
+            text.push_str(" This could not be recorded.");
+        }
         let outcome = Outcome {
             id: waiting.command.id.clone(),
             status,
-            text: reply::text(turn),
+            text,
             route: turn.plan().route,
             model: turn.plan().model.clone(),
             calls: turn.ran.iter().map(|ran| ran.record.clone()).collect(),
@@ -223,10 +297,12 @@ impl Agent {
             received_at: waiting.received_at,
             finished_at,
         };
+        if waiting.unrecorded.is_some() {
+            return self.store.finish_unrecorded(outcome);
+        }
         let ending = Ending {
             outcome,
-            effects: turn.ran.iter().flat_map(|ran| ran.effects.clone()).collect(),
-            acted: turn.ran.iter().map(|ran| ran.acted).collect(),
+            traces: turn.ran.iter().map(Ran::trace).collect(),
             plan: (!status.is_final()).then(|| turn.plan().clone()),
         };
         loop {
@@ -249,6 +325,21 @@ impl Agent {
     fn feed(&self, notice: Notice) {
         self.store.feed().tell(notice);
     }
+}
+
+/// The call in the middle of which the daemon stopped.
+fn cut_off(call: &Call) -> Ran {
+    let record = CallRecord {
+        tool: call.tool.clone(),
+        args: call.args.clone(),
+        ok: false,
+        result: None,
+        error: Some(INTERRUPTED_WHY.into()),
+        settled: None,
+        ms: 0,
+    };
+    let error = Some(Denial::new(INTERRUPTED, INTERRUPTED_WHY));
+    Ran { record, acted: true, reply: call.interrupted(), error, effects: Vec::new() }
 }
 
 fn named(record: &CallRecord) -> String {

@@ -122,8 +122,10 @@ fn value(param: &Param, heard: &str) -> Value {
             serde_json::from_str(heard).unwrap_or_else(|_| Value::String(heard.to_owned()))
         }
         ParamKind::String => {
-            let choices = param.choices.iter().flatten();
-            let declared = choices.into_iter().find(|choice| spoken(choice) == heard);
+            // The very word goes before one that only sounds like it.
+            let choices = || param.choices.iter().flatten();
+            let declared = choices().find(|choice| lower(choice) == heard);
+            let declared = declared.or_else(|| choices().find(|choice| spoken(choice) == heard));
             Value::String(declared.cloned().unwrap_or_else(|| heard.to_owned()))
         }
     }
@@ -131,13 +133,27 @@ fn value(param: &Param, heard: &str) -> Value {
 
 /// Lower case, single spaces, no punctuation at the end.
 fn normalise(text: &str) -> String {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    words.join(" ").to_lowercase().trim_end_matches(['.', '!', '?', ',', ';']).trim_end().to_owned()
+    let words: Vec<&str> = without_end_marks(text).split_whitespace().collect();
+    lower(&words.join(" "))
 }
 
-/// A declared word as people say it.
+/// Without what ends a sentence in writing, which nobody says and a voice assistant may leave out.
+fn without_end_marks(text: &str) -> &str {
+    text.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, '.' | '!' | '?' | ',' | ';'))
+}
+
+/// Lower case, character by character, so that a sentence and what is said agree wherever a word ends:
+/// the lower case of a whole text knows two of the Greek sigma.
+fn lower(text: &str) -> String {
+    text.chars().flat_map(char::to_lowercase).map(|c| if c == 'ς' { 'σ' } else { c }).collect()
+}
+
+/// A declared word as people say it. A sign before a number is not a space: -5 is not 5.
 fn spoken(choice: &str) -> String {
-    choice.replace(['_', '-'], " ").to_lowercase()
+    let signed = choice.starts_with('-') && choice[1..].starts_with(|c: char| c.is_ascii_digit());
+    let (sign, word) = choice.split_at(usize::from(signed));
+    let words: Vec<&str> = word.split(['_', '-', ' ']).filter(|word| !word.is_empty()).collect();
+    lower(&format!("{sign}{}", words.join(" ")))
 }
 
 fn compile(tool: &ToolSpec, text: &str) -> Result<Sentence, String> {
@@ -145,7 +161,7 @@ fn compile(tool: &ToolSpec, text: &str) -> Result<Sentence, String> {
         return Err(format!("has more than {MAX_SENTENCE_CHARS} characters"));
     }
     let mut compiler = Compiler {
-        chars: text.chars().collect(),
+        chars: without_end_marks(text).chars().collect(),
         at: 0,
         tool,
         letters: 0,
@@ -203,7 +219,7 @@ impl Compiler<'_> {
                         out.push(' ');
                     }
                     self.letters += 1;
-                    out.push_str(&regex::escape(&c.to_lowercase().to_string()));
+                    out.push_str(&regex::escape(&lower(c.encode_utf8(&mut [0; 4]))));
                     self.at += 1;
                 }
             }
@@ -241,8 +257,8 @@ impl Compiler<'_> {
         }
         let values = match (param.kind, &param.choices) {
             (_, Some(choices)) => {
-                let mut words: Vec<String> =
-                    choices.iter().map(|choice| regex::escape(&spoken(choice))).collect();
+                let said = choices.iter().flat_map(|choice| [spoken(choice), lower(choice)]);
+                let mut words: Vec<String> = said.map(|word| regex::escape(&word)).collect();
                 // The longest first, or "fan" would win over "fan two".
                 words.sort_by_key(|word| std::cmp::Reverse(word.len()));
                 words.join("|")
@@ -309,6 +325,43 @@ mod tests {
     #[test]
     fn an_example_is_a_sentence_too() {
         means(&reflex(&[]), "let some fresh air in.", "set_output(device=fan, state=on)");
+    }
+
+    #[test]
+    fn a_sentence_is_known_as_it_is_written() {
+        let tool: ToolSpec = serde_json::from_value(json!({
+            "name": "read", "description": "d", "kind": "note",
+            "sentences": ["How warm is it?", "Πόσο ζεστός είναι ο χώρος;", "halt . !"],
+        }))
+        .expect("a tool");
+        let reflex = Reflex::new(std::slice::from_ref(&tool)).expect("good sentences");
+        for said in &tool.sentences {
+            means(&reflex, said, "read()");
+            means(&reflex, &said.to_uppercase(), "read()");
+            means(&reflex, said.trim_end_matches(['?', ';', '!', '.', ' ']), "read()");
+        }
+    }
+
+    #[test]
+    fn a_word_is_heard_as_itself_before_it_is_heard_as_another() {
+        let tool: ToolSpec = serde_json::from_value(json!({
+            "name": "set", "description": "d", "kind": "note",
+            "params": {"to": {"enum": ["-5", "5", "fan_two", "fan two", "a__b", "x-1"]}},
+            "sentences": ["set {to}"],
+        }))
+        .expect("a tool");
+        let reflex = Reflex::new(&[tool]).expect("a good sentence");
+        for (said, to) in [
+            ("set 5", "\"5\""),
+            ("set -5", "\"-5\""),
+            ("set fan two", "\"fan two\""),
+            ("set fan_two", "fan_two"),
+            ("set a b", "a__b"),
+            ("set A__B", "a__b"),
+            ("set x 1", "x-1"),
+        ] {
+            means(&reflex, said, &format!("set(to={to})"));
+        }
     }
 
     #[test]

@@ -32,6 +32,16 @@ pub fn text(turn: &Turn) -> String {
     parts.join(" ")
 }
 
+/// What the person is told of a call that was cut off and, as its device says, took effect.
+pub fn confirmed(reply: &str) -> String {
+    format!("{reply} The device was asked, because its answer was lost.")
+}
+
+/// What the person is told of a call that was cut off and, as its device says, took no effect.
+pub fn without_effect(call: &Call) -> String {
+    format!("{call} was cut off, and the device says that it took no effect. It is not repeated.")
+}
+
 /// What the person is told of a call that failed.
 pub fn failure(error: &ToolError, call: &Call, acts: bool) -> String {
     let after = match (acts, error.effect_unknown()) {

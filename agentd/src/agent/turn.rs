@@ -1,20 +1,28 @@
 //! One command on its way, as a state machine without I/O.
 //!
 //! ```text
-//!  Ask ──calls──> Approve ──all approved──> Call 0 ──ok──> Call 1 ... ──> Finish
-//!   │ no calls        │ denied, or a person is needed   │ failed            ^
-//!   └─────────────────┴────────────────────────────────┴───────────────────┘
+//!  Ask ──calls──> Approve ──all approved──> Call 0 ──ok──> Call 1 ... ──────> Finish
+//!   │ no calls        │ denied, or a person is needed   │ failed                ^ ^
+//!   └─────────────────┴────────────────────────────────┴───────────────────────┘ │
+//!                                    cut off, and it can be asked └─> ReadBack ──┘
 //! ```
+//!
+//! A call is cut off where the daemon stopped in the middle of it, or where its device did not say what
+//! became of it. It is then settled: made again where its tool is idempotent and the daemon stopped, asked
+//! for where its tool says how, else reported as not known.
 //!
 //! Bounds: at most `steps` calls; the model is asked once. The plan is approved as a whole before its
 //! first call, so that half of a refused plan never runs.
 
-use agentd_tools::Effect;
+use agentd_tools::{Effect, Recovery};
 
-use crate::command::{Call, CallRecord, Denial, Route, Status};
+use crate::command::{Call, CallRecord, Denial, Route, Settled, Status};
 use crate::model::ModelError;
 use crate::policy::{ApprovedCall, Verdict};
-use crate::store::Plan;
+use crate::store::{Plan, Trace};
+
+/// The code of a call that was cut off by a stop of the daemon.
+pub const INTERRUPTED: &str = "interrupted";
 
 /// What is to be done next.
 #[derive(Debug, PartialEq)]
@@ -25,6 +33,8 @@ pub enum Step {
     Approve(Vec<Call>),
     /// Run the call of this index.
     Run(usize, ApprovedCall),
+    /// Ask the device whether this call took effect.
+    ReadBack(ApprovedCall),
     /// Nothing more: tell the person.
     Finish,
 }
@@ -40,6 +50,8 @@ pub enum Event {
     Judged(Vec<Verdict>),
     /// A call came back.
     Ran(Box<Ran>),
+    /// What the device says of a call that was cut off: whether it took effect, and the reply then.
+    Told(Result<(bool, String), String>),
     /// The intent of the call could not be recorded, so it was not made.
     NotRecorded(Denial),
     /// The command's time is up.
@@ -61,11 +73,20 @@ pub struct Ran {
     pub effects: Vec<Effect>,
 }
 
+impl Ran {
+    /// What the store writes of it besides its record.
+    pub fn trace(&self) -> Trace {
+        Trace { acted: self.acted, effects: self.effects.clone() }
+    }
+}
+
 #[derive(Debug, PartialEq)]
 enum State {
     Asking,
     Judging,
     Running(usize),
+    /// The call of this index was cut off, and its device is asked.
+    ReadingBack(usize),
     Ended(Status, Option<Denial>),
 }
 
@@ -78,30 +99,35 @@ pub struct Turn {
     approved: Vec<ApprovedCall>,
     /// What ran, in order; calls from before an interruption have no reply.
     pub ran: Vec<Ran>,
+    /// A call of which it is not known whether it took effect.
+    cut_off: Option<Ran>,
 }
 
 impl Turn {
     /// A command that only the model can turn into calls.
     pub fn ask(model: Option<String>, steps: usize) -> Self {
         let plan = Plan { route: Route::Model, model, calls: Vec::new() };
-        Self { state: State::Asking, steps, plan, approved: Vec::new(), ran: Vec::new() }
+        Self::new(State::Asking, steps, plan)
+    }
+
+    fn new(state: State, steps: usize, plan: Plan) -> Self {
+        Self { state, steps, plan, approved: Vec::new(), ran: Vec::new(), cut_off: None }
     }
 
     /// A command whose calls are known.
     pub fn carry_out(plan: Plan, steps: usize) -> Self {
-        Self { state: State::Judging, steps, plan, approved: Vec::new(), ran: Vec::new() }
+        Self::new(State::Judging, steps, plan)
     }
 
-    /// A command that was interrupted after these calls had ended.
-    pub fn resume(plan: Plan, ran: Vec<Ran>, steps: usize) -> Self {
-        Self { state: State::Judging, steps, plan, approved: Vec::new(), ran }
+    /// A command that was interrupted after these calls had ended, in the middle of the one that is cut off.
+    pub fn resume(plan: Plan, ran: Vec<Ran>, cut_off: Option<Ran>, steps: usize) -> Self {
+        Self { ran, cut_off, ..Self::new(State::Judging, steps, plan) }
     }
 
     /// A command that ends before anything is tried.
     pub fn refuse(route: Route, status: Status, denial: Denial) -> Self {
         let plan = Plan { route, model: None, calls: Vec::new() };
-        let state = State::Ended(status, Some(denial));
-        Self { state, steps: 0, plan, approved: Vec::new(), ran: Vec::new() }
+        Self::new(State::Ended(status, Some(denial)), 0, plan)
     }
 
     /// What is to be done next. Asking again gives the same answer until an event comes in.
@@ -111,6 +137,10 @@ impl Turn {
             State::Judging => Step::Approve(self.plan.calls.clone()),
             State::Running(index) => match self.approved.get(index) {
                 Some(call) => Step::Run(index, call.clone()),
+                None => Step::Finish,
+            },
+            State::ReadingBack(index) => match self.approved.get(index) {
+                Some(call) => Step::ReadBack(call.clone()),
                 None => Step::Finish,
             },
             State::Ended(..) => Step::Finish,
@@ -131,26 +161,91 @@ impl Turn {
             }
             (State::Judging, Event::Judged(verdicts)) => self.judge(verdicts),
             (State::Running(index), Event::Ran(ran)) => {
-                let ran = *ran;
                 let index = *index;
-                let error = ran.error.clone();
-                let ok = ran.record.ok;
-                self.ran.push(ran);
-                self.state = if !ok {
-                    State::Ended(Status::Failed, error)
-                } else if index + 1 < self.approved.len() {
-                    State::Running(index + 1)
-                } else {
-                    State::Ended(Status::Done, None)
-                };
+                self.ran(index, *ran);
             }
-            (State::Running(_), Event::NotRecorded(denial)) => {
-                self.state = State::Ended(Status::Failed, Some(denial));
+            (State::ReadingBack(index), Event::Told(told)) => {
+                let index = *index;
+                self.told(index, told);
             }
-            (State::Asking | State::Judging | State::Running(_), Event::OutOfTime) => {
-                self.end(Status::Failed, "too_late", "the command's time is up".to_owned());
+            (State::Running(_), Event::NotRecorded(denial)) => self.give_up(denial),
+            (State::Ended(..), Event::OutOfTime) => {}
+            (_, Event::OutOfTime) => {
+                self.give_up(Denial::new("too_late", "the command's time is up"));
             }
             _ => {}
+        }
+    }
+
+    /// Ends a command that cannot go on. Where a call of it was cut off, that is what has to be told.
+    pub fn give_up(&mut self, denial: Denial) {
+        match self.cut_off.take() {
+            Some(ran) => self.interrupt(ran, "It is not repeated."),
+            None => self.state = State::Ended(Status::Failed, Some(denial)),
+        }
+    }
+
+    /// Ends a command of a call of which it stays unknown whether it took effect, whatever was tried then.
+    fn interrupt(&mut self, mut ran: Ran, then: &str) {
+        ran.reply = format!("{} {then}", ran.reply);
+        let denial = ran.error.clone();
+        // A device that did not answer has failed; a daemon that stopped has interrupted.
+        let stopped = denial.as_ref().is_some_and(|denial| denial.code == INTERRUPTED);
+        self.ran.push(ran);
+        let status = if stopped { Status::Interrupted } else { Status::Failed };
+        self.state = State::Ended(status, denial);
+    }
+
+    fn ran(&mut self, index: usize, mut ran: Ran) {
+        if let Some(first) = self.cut_off.take() {
+            ran.record.settled = Some(Settled::Repeated);
+            if let Some(why) = &ran.record.error {
+                // That the second attempt did nothing says nothing of the first.
+                let then = format!("It was tried again, and that failed: {why}.");
+                let first = Ran { record: CallRecord { ok: false, ..ran.record }, ..first };
+                return self.interrupt(first, &then);
+            }
+        }
+        let can_be_asked =
+            self.approved.get(index).is_some_and(|call| call.recovery() == Recovery::ReadBack);
+        if !ran.record.ok && ran.acted && can_be_asked {
+            self.cut_off = Some(ran);
+            self.state = State::ReadingBack(index);
+            return;
+        }
+        let (ok, error) = (ran.record.ok, ran.error.clone());
+        self.ran.push(ran);
+        self.state = if ok { self.after(index) } else { State::Ended(Status::Failed, error) };
+    }
+
+    fn told(&mut self, index: usize, told: Result<(bool, String), String>) {
+        let Some(mut ran) = self.cut_off.take() else { return };
+        match told {
+            Ok((took_effect, reply)) => {
+                ran.record.settled = Some(Settled::ReadBack);
+                (ran.record.ok, ran.acted, ran.reply) = (took_effect, took_effect, reply);
+                if took_effect {
+                    (ran.record.error, ran.error) = (None, None);
+                    self.state = self.after(index);
+                } else {
+                    let denial = Denial::new("no_effect", "the device says that it took no effect");
+                    (ran.record.error, ran.error) = (Some(denial.message.clone()), Some(denial));
+                    self.state = State::Ended(Status::Failed, ran.error.clone());
+                }
+                self.ran.push(ran);
+            }
+            Err(why) => {
+                self.interrupt(ran, &format!("The device was asked, and that failed: {why}."));
+            }
+        }
+    }
+
+    /// The state after a call that did what it was asked.
+    fn after(&self, index: usize) -> State {
+        if index + 1 < self.approved.len() {
+            State::Running(index + 1)
+        } else {
+            State::Ended(Status::Done, None)
         }
     }
 
@@ -174,10 +269,17 @@ impl Turn {
                 Verdict::Approved(call) => self.approved.push(call),
                 Verdict::NeedsPerson => needs_person = true,
                 Verdict::Denied(denial) => {
-                    self.state = State::Ended(Status::Denied, Some(denial));
+                    match self.cut_off.take() {
+                        // It has begun, whatever is allowed now.
+                        Some(ran) => self.interrupt(ran, "It is not repeated."),
+                        None => self.state = State::Ended(Status::Denied, Some(denial)),
+                    }
                     return;
                 }
             }
+        }
+        if let Some(ran) = self.cut_off.take_if(|_| needs_person) {
+            return self.interrupt(ran, "It is not repeated.");
         }
         if needs_person {
             self.end(
@@ -188,7 +290,20 @@ impl Turn {
             return;
         }
         self.plan.calls = self.approved.iter().map(ApprovedCall::to_call).collect();
-        self.state = State::Running(self.ran.len());
+        let next = self.ran.len();
+        let recovery = self.approved.get(next).map(ApprovedCall::recovery);
+        self.state = match (self.cut_off.take(), recovery) {
+            (None, _) => State::Running(next),
+            (cut_off, Some(Recovery::Repeat)) => {
+                self.cut_off = cut_off;
+                State::Running(next)
+            }
+            (cut_off, Some(Recovery::ReadBack)) => {
+                self.cut_off = cut_off;
+                State::ReadingBack(next)
+            }
+            (Some(ran), _) => return self.interrupt(ran, "It is not repeated."),
+        };
     }
 
     fn end(&mut self, status: Status, code: &str, message: String) {
@@ -210,61 +325,5 @@ impl Turn {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn call(n: usize) -> Call {
-        Call { tool: format!("tool{n}"), args: serde_json::Map::new() }
-    }
-
-    fn denied() -> Verdict {
-        Verdict::Denied(Denial::new("bad_arguments", "out of range"))
-    }
-
-    fn turn(calls: usize) -> Turn {
-        let mut turn = Turn::ask(Some("m".into()), 4);
-        turn.on(Event::Proposed((0..calls).map(call).collect()));
-        turn
-    }
-
-    #[test]
-    fn the_bound_on_steps_holds_at_and_one_over() {
-        assert!(matches!(turn(4).next(), Step::Approve(calls) if calls.len() == 4));
-        let over = turn(5);
-        assert_eq!(over.next(), Step::Finish);
-        assert_eq!(over.ending().1.map(|d| d.code.as_str()), Some("too_many_steps"));
-    }
-
-    #[test]
-    fn no_tool_is_a_denial_and_no_model_is_a_failure() {
-        assert_eq!(turn(0).ending().0, Status::Denied);
-        let mut turn = Turn::ask(None, 4);
-        turn.on(Event::NoProposal(ModelError::Crashed("signal 9".into())));
-        let (status, denial) = turn.ending();
-        assert_eq!(status, Status::Failed);
-        assert!(denial.is_some_and(|d| d.message.contains("signal 9")));
-    }
-
-    #[test]
-    fn one_denied_call_of_a_plan_stops_all_of_it() {
-        let mut turn = turn(2);
-        turn.on(Event::Judged(vec![Verdict::NeedsPerson, denied()]));
-        assert_eq!((turn.next(), turn.ending().0), (Step::Finish, Status::Denied));
-    }
-
-    #[test]
-    fn a_call_that_needs_a_person_pauses_the_plan() {
-        let mut turn = turn(1);
-        turn.on(Event::Judged(vec![Verdict::NeedsPerson]));
-        assert_eq!(turn.ending().0, Status::WaitingApproval);
-        assert_eq!(turn.plan().calls, vec![call(0)]);
-    }
-
-    #[test]
-    fn time_that_is_up_ends_it_once() {
-        let mut turn = turn(1);
-        turn.on(Event::OutOfTime);
-        turn.on(Event::Judged(vec![denied()]));
-        assert_eq!(turn.ending().1.map(|d| d.code.as_str()), Some("too_late"));
-    }
-}
+#[path = "turn_tests.rs"]
+mod tests;

@@ -1,16 +1,13 @@
 //! `agentd ask`: gives the running daemon a command over its socket.
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde_json::Value;
 
-use super::{BAD_DATA, NO_INPUT, UNAVAILABLE, USAGE, config_error, fail};
-use crate::client::{Client, Target};
+use super::socket::SocketArgs;
+use super::{BAD_DATA, UNAVAILABLE, USAGE, fail};
 use crate::command::{Call, Command, Outcome, Status};
-use crate::config::Config;
-use crate::http::config::HttpConfig;
 
 #[derive(Debug, Clone, clap::Args)]
 #[command(
@@ -21,12 +18,8 @@ pub(super) struct AskArgs {
     /// What to ask, in words, or a command object as JSON
     #[arg(value_name = "TEXT", required_unless_present = "health")]
     text: Vec<String>,
-    /// The daemon's socket; default: the config's, or /run/agentd/agentd.sock
-    #[arg(long, env = "AGENTD_SOCKET", value_name = "PATH")]
-    socket: Option<PathBuf>,
-    /// A config file to take the socket's path from
-    #[arg(long, short, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    socket: SocketArgs,
     /// Who asks
     #[arg(long)]
     user: Option<String>,
@@ -39,18 +32,10 @@ pub(super) struct AskArgs {
 }
 
 pub(super) async fn run(args: &AskArgs) -> ExitCode {
-    let socket = match (&args.socket, &args.config) {
-        (Some(socket), _) => Some(socket.clone()),
-        (None, Some(path)) => match Config::load(path) {
-            Ok(config) => config.http.socket,
-            Err(error) => return config_error(&error),
-        },
-        (None, None) => HttpConfig::default().socket,
+    let client = match args.socket.client() {
+        Ok(client) => client,
+        Err(code) => return code,
     };
-    let Some(socket) = socket else {
-        return fail(NO_INPUT, "the config has no `http.socket`: give one with --socket");
-    };
-    let client = Client::new(Target::Socket(socket));
     if args.health {
         return match client.health().await {
             Ok(health) => show_health(&health, args.json),

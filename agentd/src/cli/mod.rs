@@ -1,7 +1,10 @@
 //! The command line. Exit codes follow sysexits.
 
 mod ask;
+mod audit;
 pub mod models;
+mod outbox;
+mod socket;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -55,6 +58,12 @@ enum Commands {
     Check(check::CheckArgs),
     /// Show a whole machine at work: broker, serial device, model, on this one
     Demo(demo::DemoArgs),
+    /// Show what waits for the network, and send again or remove what a broker refuses
+    #[command(subcommand)]
+    Outbox(outbox::OutboxCommand),
+    /// Verify the log of what was done
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Install and list models
     #[command(subcommand)]
     Model(models::ModelCommand),
@@ -104,6 +113,8 @@ pub fn main() -> ExitCode {
         Commands::Ask(args) => runtime.block_on(ask::run(&args)),
         Commands::Check(args) => runtime.block_on(check::run(&args)),
         Commands::Demo(args) => runtime.block_on(demonstrate(&args)),
+        Commands::Outbox(command) => runtime.block_on(outbox::run(&command)),
+        Commands::Audit(command) => audit::run(&command),
         Commands::Model(command) => models::run(&command),
         Commands::Worker(_) => ExitCode::from(USAGE),
     };

@@ -25,6 +25,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::command::{Command, Denial, Outcome};
+use crate::http::outbox::Selection;
+use crate::store::dead::{Listed, Which};
 pub use error::ClientError;
 pub use events::Events;
 pub use sse::Event;
@@ -127,6 +129,22 @@ impl Client {
     pub async fn get(&self, path: &str) -> Result<Value, ClientError> {
         let (status, body) = self.exchange(Method::GET, path, Vec::new()).await?;
         self.checked(status, self.json(&body)?)
+    }
+
+    /// The rows of the outbox, the dead ones first.
+    pub async fn outbox(&self, limit: usize) -> Result<Vec<Listed>, ClientError> {
+        let (status, body) =
+            self.exchange(Method::GET, &format!("/api/outbox?limit={limit}"), Vec::new()).await?;
+        self.checked(status, self.json(&body)?)
+    }
+
+    /// Has dead rows of the outbox sent again, or (`purge`) removes rows for good. Returns how many.
+    pub async fn change_outbox(&self, purge: bool, which: Which) -> Result<usize, ClientError> {
+        let path = if purge { "/api/outbox/purge" } else { "/api/outbox/retry" };
+        let body = serde_json::to_vec(&Selection { which }).map_err(|e| self.not_understood(&e))?;
+        let (status, body) = self.exchange(Method::POST, path, body).await?;
+        let answer: Value = self.checked(status, self.json(&body)?)?;
+        Ok(answer["rows"].as_u64().and_then(|rows| usize::try_from(rows).ok()).unwrap_or(0))
     }
 
     /// Watches what happens. When this returns, everything from then on will be seen.

@@ -1,4 +1,6 @@
-//! Reading server-sent events from bytes in any chunks. Bound: one event has [`MAX_EVENT_BYTES`].
+//! Reading server-sent events from bytes in any chunks, in time linear in the bytes.
+//!
+//! Bound: one event has [`MAX_EVENT_BYTES`], its name included, however it is cut into chunks.
 
 /// The largest event; an outcome with the results of a whole command is far below it.
 pub const MAX_EVENT_BYTES: usize = 1024 * 1024;
@@ -21,6 +23,10 @@ pub struct TooLarge;
 #[derive(Debug, Default)]
 pub struct Parser {
     bytes: Vec<u8>,
+    /// Where the line that is read next begins.
+    read: usize,
+    /// Before this there is no end of that line.
+    searched: usize,
     name: String,
     data: String,
 }
@@ -28,26 +34,32 @@ pub struct Parser {
 impl Parser {
     /// Takes in what arrived.
     pub fn push(&mut self, bytes: &[u8]) {
+        // What was read goes once a chunk: once an event, it would move all that is behind it each time.
+        self.bytes.drain(..self.read);
+        self.searched -= self.read;
+        self.read = 0;
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The next event that is complete.
+    /// The next event that is complete. After an error there is none.
     pub fn take(&mut self) -> Result<Option<Event>, TooLarge> {
-        let mut read = 0;
-        let mut event = None;
-        while let Some(length) = self.bytes[read..].iter().position(|b| *b == b'\n') {
-            let line = String::from_utf8_lossy(&self.bytes[read..read + length]).into_owned();
-            read += length + 1;
-            event = self.line(line.strip_suffix('\r').unwrap_or(&line));
-            if event.is_some() {
-                break;
+        loop {
+            let end = self.bytes[self.searched..].iter().position(|b| *b == b'\n');
+            self.searched = end.map_or(self.bytes.len(), |end| self.searched + end);
+            let held = self.searched - self.read + self.data.len() + self.name.len();
+            if held > MAX_EVENT_BYTES {
+                return Err(TooLarge);
+            }
+            if end.is_none() {
+                return Ok(None);
+            }
+            let line = String::from_utf8_lossy(&self.bytes[self.read..self.searched]).into_owned();
+            self.searched += 1;
+            self.read = self.searched;
+            if let Some(event) = self.line(line.strip_suffix('\r').unwrap_or(&line)) {
+                return Ok(Some(event));
             }
         }
-        self.bytes.drain(..read);
-        if event.is_none() && self.bytes.len() + self.data.len() > MAX_EVENT_BYTES {
-            return Err(TooLarge);
-        }
-        Ok(event)
     }
 
     fn line(&mut self, line: &str) -> Option<Event> {
@@ -99,6 +111,26 @@ mod tests {
         parser.push(&line(MAX_EVENT_BYTES - 6));
         assert_eq!(parser.take(), Ok(None));
         parser.push(b"y");
+        assert_eq!(parser.take(), Err(TooLarge));
+    }
+
+    #[test]
+    fn an_event_over_the_bound_is_refused_also_where_it_comes_at_once() {
+        let event = |bytes: usize| [b"data: ".as_slice(), &vec![b'x'; bytes], b"\n\n"].concat();
+        let mut parser = Parser::default();
+        parser.push(&event(MAX_EVENT_BYTES - 6));
+        assert_eq!(parser.take().map(|event| event.is_some()), Ok(true));
+        parser.push(&event(MAX_EVENT_BYTES - 5));
+        assert_eq!(parser.take(), Err(TooLarge));
+        assert_eq!(parser.take(), Err(TooLarge), "and stays so");
+    }
+
+    #[test]
+    fn a_name_counts_as_part_of_its_event() {
+        let mut parser = Parser::default();
+        parser.push(&[b"event: ".as_slice(), &vec![b'x'; MAX_EVENT_BYTES - 7], b"\n"].concat());
+        assert_eq!(parser.take(), Ok(None));
+        parser.push(b"data: 12");
         assert_eq!(parser.take(), Err(TooLarge));
     }
 

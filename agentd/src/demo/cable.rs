@@ -44,29 +44,11 @@ impl Cable {
         link: &Path,
         answer: impl FnMut(&str) -> Option<Answer> + Send + 'static,
     ) -> std::io::Result<Self> {
-        let master =
-            rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
-        rustix::pty::grantpt(&master)?;
-        rustix::pty::unlockpt(&master)?;
-        let path = rustix::pty::ptsname(&master, Vec::new())?;
-        let mut termios = rustix::termios::tcgetattr(&master)?;
-        termios.make_raw();
-        rustix::termios::tcsetattr(&master, OptionalActions::Now, &termios)?;
-        // While nobody has the other side open, reading this one fails: so it is held open here.
-        let other_side = rustix::fs::open(
-            path.as_c_str(),
-            OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
-        match std::fs::remove_file(link) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-        std::os::unix::fs::symlink(path.to_string_lossy().as_ref(), link)?;
+        let (master, other_side) = terminal(link)?;
         let (plugged, pulled) = channel();
         let thread = std::thread::Builder::new()
             .name("cable".into())
-            .spawn(move || serve(File::from(master), other_side, &pulled, answer))?;
+            .spawn(move || serve(master, other_side, &pulled, answer))?;
         Ok(Self { link: link.into(), plugged: Some(plugged), thread: Some(thread) })
     }
 }
@@ -80,6 +62,27 @@ impl Drop for Cable {
             let _ = thread.join();
         }
     }
+}
+
+/// A new terminal: the board's end of it, and the other, which `link` leads to. While nobody has the other
+/// end open, reading the board's fails: so the board holds it too. Dropping both hangs the terminal up.
+pub fn terminal(link: &Path) -> std::io::Result<(File, OwnedFd)> {
+    let master =
+        rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+    rustix::pty::grantpt(&master)?;
+    rustix::pty::unlockpt(&master)?;
+    let path = rustix::pty::ptsname(&master, Vec::new())?;
+    let mut termios = rustix::termios::tcgetattr(&master)?;
+    termios.make_raw();
+    rustix::termios::tcsetattr(&master, OptionalActions::Now, &termios)?;
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let other_side = rustix::fs::open(path.as_c_str(), flags, Mode::empty())?;
+    match std::fs::remove_file(link) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    std::os::unix::fs::symlink(path.to_string_lossy().as_ref(), link)?;
+    Ok((File::from(master), other_side))
 }
 
 /// Answers lines until the cable is pulled. Dropping both sides is what hangs the terminal up.

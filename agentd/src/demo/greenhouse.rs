@@ -3,7 +3,7 @@
 //! ```text
 //!  SET <pump|fan|heater|lamp> <on|off> -> OK       SPEED <0..100>   -> OK
 //!  TARGET <celsius>                    -> OK       READ             -> T=21.4 H=62
-//!  anything else                       -> ERR unknown command
+//!  GET <output>            -> <output> <state>     anything else    -> ERR unknown command
 //! ```
 //!
 //! What it counts is what really crossed the wire, so that the demo and the tests need not believe the
@@ -68,14 +68,14 @@ impl Greenhouse {
         self.cable = None;
     }
 
-    /// Whether the board hears what is to act but does not answer; it still tells its readings.
+    /// Whether the board does what is to act but does not answer; it still tells what it is asked.
     pub fn set_silent(&self, silent: bool) {
         self.board().silent = silent;
     }
 
     /// All lines since it was made, but for those that only read.
     pub fn actions(&self) -> Vec<Line> {
-        self.board().lines.iter().filter(|line| line.request != "READ").cloned().collect()
+        self.board().lines.iter().filter(|line| !only_reads(&line.request)).cloned().collect()
     }
 
     /// How many lines crossed the wire.
@@ -89,17 +89,26 @@ impl Greenhouse {
         board.outputs.iter().rev().find(|(name, _)| name == device).map(|(_, s)| s.clone())
     }
 
+    /// Sets an output by hand, past the daemon.
+    pub fn set_output(&self, output: &str, state: &str) {
+        self.board().outputs.push((output.into(), state.into()));
+    }
+
     fn board(&self) -> MutexGuard<'_, Board> {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn only_reads(request: &str) -> bool {
+    request == "READ" || request.starts_with("GET ")
 }
 
 impl Board {
     /// Takes a line in, and says what goes back.
     fn hear(&mut self, request: &str) -> Option<Answer> {
         let at = Instant::now();
-        let deaf = self.silent && request != "READ";
-        let answer = (!deaf).then(|| self.answer(request));
+        let answer = self.answer(request);
+        let answer = Some(answer).filter(|_| !self.silent || only_reads(request));
         let bytes = answer.as_ref().map(|answer| format!("{answer}\n").into_bytes());
         self.lines.push(Line { request: request.to_owned(), answer, at });
         bytes.map(|bytes| Answer { after: Duration::ZERO, bytes })
@@ -120,6 +129,12 @@ impl Board {
             ["TARGET", celsius] if celsius.parse::<f64>().is_ok() => {
                 self.outputs.push(("target".into(), celsius.into()));
                 "OK".into()
+            }
+            ["GET", output] => {
+                let states = self.outputs.iter().rev();
+                let state =
+                    states.clone().find(|(name, _)| name == output).map(|(_, s)| s.as_str());
+                format!("{output} {}", state.unwrap_or("never"))
             }
             ["READ"] => {
                 self.readings += 1;

@@ -13,6 +13,7 @@ mod command;
 pub mod config;
 mod events;
 pub mod guard;
+pub mod outbox;
 mod page;
 mod routes;
 mod serve;

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::guard::{Guard, TurnedAway};
-use super::{AppState, MAX_WATCHERS, command, events, page};
+use super::{AppState, MAX_WATCHERS, command, events, outbox, page};
 use crate::command::Denial;
 use crate::store::readings::MAX_HOURS;
 
@@ -38,6 +38,9 @@ pub(super) fn router(app: AppState, source: &'static str, shutdown: Cancellation
         .route("/api/capabilities", get(capabilities))
         .route("/api/readings", get(readings))
         .route("/api/commands", get(command::recent))
+        .route("/api/outbox", get(outbox::list))
+        .route("/api/outbox/retry", post(outbox::retry))
+        .route("/api/outbox/purge", post(outbox::purge))
         .route("/api/events", get(events::events))
         .route("/api/command", post(command::command))
         .route("/api/command/{id}", get(command::outcome).delete(command::cancel))

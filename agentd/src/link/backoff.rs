@@ -29,13 +29,13 @@ impl Backoff {
         }
         let most = FIRST.saturating_mul(1 << self.failures.min(16)).min(LAST);
         self.failures = self.failures.saturating_add(1);
-        most.mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0)
+        jitter(most, random)
     }
+}
 
-    /// How many failures there were in a row.
-    pub(super) fn failures(&self) -> u32 {
-        self.failures
-    }
+/// From half of a time to all of it.
+pub(super) fn jitter(most: Duration, random: f64) -> Duration {
+    most.mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0)
 }
 
 /// A number from 0 to 1 that nobody can foresee.

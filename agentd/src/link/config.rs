@@ -1,32 +1,52 @@
 //! `[mqtt]`: which broker, and as whom.
 //!
-//! Secrets are named by file and never stand in the config or in a URL, so that both can be shown.
+//! Secrets are named by file, or by the credential that systemd hands over, and never stand in the config
+//! or in a URL, so that both can be shown.
+//!
+//! Bounds: [`MOST_SERVERS`] brokers; [`MOST_ALPN`] protocol names of 1 to 255 bytes.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use rumqttc_v5::TlsConfiguration;
 use serde::Deserialize;
 
+use super::local::LocalConfig;
+use super::server::Server;
+use super::servers::MOST_SERVERS;
+use crate::credential::{self, CredentialError};
+
 /// The value of `url` that makes the daemon start a broker of its own.
 pub const EMBEDDED: &str = "embedded";
+/// The most names in `alpn`.
+const MOST_ALPN: usize = 8;
 
 /// The `[mqtt]` section.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MqttConfig {
     /// The broker: `mqtt://host:1883`, `mqtts://host:8883` with TLS, or `embedded` for one on the board,
-    /// which you would use for a kiosk or a demo without a fleet.
+    /// which you would use for a kiosk or a demo without a fleet. `ws://host:9001/mqtt` and
+    /// `wss://host/mqtt` carry MQTT in a WebSocket: set them where a firewall or a proxy lets nothing but
+    /// HTTP through.
     pub url: Option<String>,
     /// The port of the `embedded` broker, on 127.0.0.1. Set it where another broker has the usual one.
     pub embedded_port: u16,
-    /// Several brokers, tried in turn. Set it instead of `url` where a second one takes over.
+    /// Up to 8 brokers, the preferred one first. Set it instead of `url` where a second one takes over:
+    /// after a loss the preferred one is tried first, then the next.
     pub urls: Vec<String>,
+    /// How often a better broker of `urls` is tried while a lesser one is in use, at least; the working
+    /// connection is given up only once the better broker has accepted. Set it lower where the lesser
+    /// one is dear, and 0 to stay with it until it fails.
+    pub failback_seconds: u64,
     /// The MQTT version, 5 or 4 (which is 3.1.1). Set 4 for a broker that knows no MQTT 5.
     pub protocol: u8,
     /// The user name. Set it where the broker asks for one.
     pub username: Option<String>,
-    /// A file that holds the password, read at the start; a newline at its end is not part of it.
+    /// A file that holds the password, read at the start; a newline at its end is not part of it. As with
+    /// the three files below, `credential:NAME` is the one that systemd hands over with
+    /// `LoadCredential=`: set that where secrets lie encrypted or in a TPM.
     pub password_file: Option<PathBuf>,
     /// The client id. Set it where the broker's access rules expect a certain one; it must stay the same
     /// over restarts and differ between devices. Default: `agentd-<device>`.
@@ -38,11 +58,17 @@ pub struct MqttConfig {
     pub client_cert_file: Option<PathBuf>,
     /// The key (PEM) of `client_cert_file`.
     pub client_key_file: Option<PathBuf>,
-    /// A silent link is probed after this. Set it higher on metered networks; a dead link is noticed after
-    /// twice as long.
+    /// The protocols that are offered in the TLS handshake, such as `["mqtt"]`. Set it where one port
+    /// serves several (AWS IoT on 443: `["x-amzn-mqtt-ca"]`).
+    pub alpn: Vec<String>,
+    /// A silent link is probed after this. A dead one is noticed within 20 s where it is 10 or less. Set it
+    /// higher on metered networks; it is then noticed 8 s after the probe.
     pub keep_alive_seconds: u16,
     /// How often figures are published; 0 for never. Set it higher on metered networks.
     pub telemetry_seconds: u64,
+    /// A broker on the board beside this one. Set it where front-ends on the board give commands over MQTT
+    /// and have to be answered without a network.
+    pub local: Option<LocalConfig>,
 }
 
 impl Default for MqttConfig {
@@ -51,6 +77,7 @@ impl Default for MqttConfig {
             url: None,
             embedded_port: 1883,
             urls: Vec::new(),
+            failback_seconds: 300,
             protocol: 5,
             username: None,
             password_file: None,
@@ -58,8 +85,10 @@ impl Default for MqttConfig {
             ca_file: None,
             client_cert_file: None,
             client_key_file: None,
-            keep_alive_seconds: 15,
+            alpn: Vec::new(),
+            keep_alive_seconds: 10,
             telemetry_seconds: 60,
+            local: None,
         }
     }
 }
@@ -78,6 +107,15 @@ pub enum MqttConfigError {
         /// What is wrong and what to write.
         why: String,
     },
+    /// More brokers than are tried.
+    #[error("`mqtt.urls` has {0} brokers; at most {MOST_SERVERS} are tried")]
+    Urls(usize),
+    /// Looks that would follow each other too closely, or hardly ever come.
+    #[error("`mqtt.failback_seconds` is {0}; set 5 to 86400, or 0 to stay with a lesser broker")]
+    Failback(u64),
+    /// Names that TLS cannot carry, or that would not be used.
+    #[error("`mqtt.alpn` cannot be used: {0}")]
+    Alpn(&'static str),
     /// A version other than 4 and 5.
     #[error("`mqtt.protocol` is {0}; it is 5, or 4 for MQTT 3.1.1")]
     Protocol(u8),
@@ -87,6 +125,9 @@ pub enum MqttConfigError {
     /// A keep-alive of nothing, which would leave a dead link unnoticed.
     #[error("`mqtt.keep_alive_seconds` is {0}; set 5 to 3600")]
     KeepAlive(u16),
+    /// A broker on the board that cannot be one.
+    #[error("`mqtt.local.url` cannot be used: {0}")]
+    Local(String),
     /// A password without a name.
     #[error("`mqtt.password_file` is set without `mqtt.username`; set both")]
     PasswordAlone,
@@ -105,34 +146,19 @@ pub enum MqttConfigError {
         /// The system's error.
         source: std::io::Error,
     },
+    /// A credential that cannot be had.
+    #[error("`mqtt.{key}` cannot be used")]
+    Credential {
+        /// The key.
+        key: &'static str,
+        /// Why, and what to do.
+        source: CredentialError,
+    },
     /// The system's certificates cannot be loaded.
     #[error(
         "the system's certificates cannot be loaded ({0}): install ca-certificates, or set `mqtt.ca_file`"
     )]
     SystemCertificates(String),
-}
-
-/// One broker.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Server {
-    /// A name or an address, without brackets.
-    pub host: String,
-    /// The TCP port.
-    pub port: u16,
-    /// Whether the connection is encrypted.
-    pub tls: bool,
-}
-
-impl fmt::Display for Server {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.tls { "mqtts" } else { "mqtt" };
-        let Self { host, port, .. } = self;
-        if host.contains(':') {
-            write!(f, "{scheme}://[{host}]:{port}")
-        } else {
-            write!(f, "{scheme}://{host}:{port}")
-        }
-    }
 }
 
 impl MqttConfig {
@@ -155,6 +181,13 @@ impl MqttConfig {
         if !(5..=3600).contains(&self.keep_alive_seconds) {
             return Err(MqttConfigError::KeepAlive(self.keep_alive_seconds));
         }
+        if self.failback_seconds != 0 && !(5..=86_400).contains(&self.failback_seconds) {
+            return Err(MqttConfigError::Failback(self.failback_seconds));
+        }
+        self.check_alpn()?;
+        if let Some(local) = &self.local {
+            local.check(self)?;
+        }
         self.password()?;
         self.tls().map(|_| ())
     }
@@ -165,7 +198,20 @@ impl MqttConfig {
         if urls.is_empty() || (self.url.is_some() && !self.urls.is_empty()) {
             return Err(MqttConfigError::OneUrl);
         }
-        urls.into_iter().map(|url| parse(url)).collect()
+        if urls.len() > MOST_SERVERS {
+            return Err(MqttConfigError::Urls(urls.len()));
+        }
+        urls.into_iter().map(|url| Server::parse(url)).collect()
+    }
+
+    /// The section of the broker on the board beside this one, where there is one.
+    pub fn on_board(&self) -> Option<Self> {
+        self.local.as_ref().map(|local| local.section(self))
+    }
+
+    /// How often a better broker is looked for; none for never.
+    pub fn failback(&self) -> Option<Duration> {
+        (self.failback_seconds > 0).then(|| Duration::from_secs(self.failback_seconds))
     }
 
     /// The password, where one is configured.
@@ -174,23 +220,17 @@ impl MqttConfig {
         if self.username.is_none() {
             return Err(MqttConfigError::PasswordAlone);
         }
-        let text = std::fs::read_to_string(path).map_err(|source| MqttConfigError::File {
+        let bytes = read("password_file", path)?;
+        let text = String::from_utf8(bytes).map_err(|e| MqttConfigError::File {
             key: "password_file",
             path: path.clone(),
-            source,
+            source: std::io::Error::new(std::io::ErrorKind::InvalidData, e),
         })?;
         Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
     }
 
     /// How connections are encrypted, where any of them is.
     pub fn tls(&self) -> Result<Option<TlsConfiguration>, MqttConfigError> {
-        let read = |key, path: &Path| {
-            std::fs::read(path).map_err(|source| MqttConfigError::File {
-                key,
-                path: path.into(),
-                source,
-            })
-        };
         let client_auth = match (&self.client_cert_file, &self.client_key_file) {
             (None, None) => None,
             (Some(cert), Some(key)) => {
@@ -200,68 +240,52 @@ impl MqttConfig {
         };
         if let Some(path) = &self.ca_file {
             let ca = read("ca_file", path)?;
-            return Ok(Some(TlsConfiguration::Simple { ca, alpn: None, client_auth }));
+            let alpn = (!self.alpn.is_empty()).then(|| self.alpn_names());
+            return Ok(Some(TlsConfiguration::Simple { ca, alpn, client_auth }));
         }
         if client_auth.is_some() {
             return Err(MqttConfigError::HalfIdentity);
         }
-        if self.is_embedded() || !self.servers()?.iter().any(|server| server.tls) {
+        if !self.is_encrypted()? {
             return Ok(None);
         }
-        let system = TlsConfiguration::try_default_rustls()
+        let mut system = TlsConfiguration::try_default_rustls()
             .map_err(|e| MqttConfigError::SystemCertificates(e.to_string()))?;
+        if let TlsConfiguration::Rustls(config) = &mut system {
+            Arc::make_mut(config).alpn_protocols = self.alpn_names();
+        }
         Ok(Some(system))
+    }
+
+    /// Whether any broker is reached over TLS.
+    fn is_encrypted(&self) -> Result<bool, MqttConfigError> {
+        Ok(!self.is_embedded() && self.servers()?.iter().any(|server| server.tls))
+    }
+
+    fn check_alpn(&self) -> Result<(), MqttConfigError> {
+        let refuse = |why| Err(MqttConfigError::Alpn(why));
+        if self.alpn.len() > MOST_ALPN {
+            return refuse("it has more than 8 names");
+        }
+        if self.alpn.iter().any(|name| !(1..=255).contains(&name.len())) {
+            return refuse("a name has 1 to 255 bytes");
+        }
+        if !self.alpn.is_empty() && !self.is_encrypted()? {
+            return refuse("no broker is reached over TLS: it needs `mqtts://` or `wss://`");
+        }
+        Ok(())
+    }
+
+    fn alpn_names(&self) -> Vec<Vec<u8>> {
+        self.alpn.iter().map(|name| name.clone().into_bytes()).collect()
     }
 }
 
-fn parse(url: &str) -> Result<Server, MqttConfigError> {
-    // What stands before an `@` may be a password, and is not repeated in a message.
-    let shown = url.rsplit_once('@').map_or(url, |(_, host)| host);
-    let refuse = |why: &str| MqttConfigError::Url { url: shown.to_owned(), why: why.to_owned() };
-    let (tls, rest) = match url.split_once("://") {
-        Some(("mqtt", rest)) => (false, rest),
-        Some(("mqtts", rest)) => (true, rest),
-        Some(_) => return Err(refuse("it must begin with `mqtt://` or `mqtts://`")),
-        None if url == EMBEDDED => {
-            return Err(refuse("the embedded broker is `url` alone, and has to be started first"));
-        }
-        None => return Err(refuse("write it as `mqtt://host:1883` or `mqtts://host:8883`")),
-    };
-    if rest.contains('@') {
-        return Err(refuse("set `mqtt.username` and `mqtt.password_file` instead of `name@host`"));
-    }
-    let rest = rest.strip_suffix('/').unwrap_or(rest);
-    if rest.contains(['/', '?', '#']) {
-        return Err(refuse("it has a path; a broker has only a host and a port"));
-    }
-    let (host, port) = match rest.strip_prefix('[') {
-        Some(rest) => match rest.split_once(']') {
-            Some((host, "")) => (host, None),
-            Some((host, port)) if port.starts_with(':') => (host, Some(&port[1..])),
-            _ => return Err(refuse("an IPv6 address is written as `[::1]:1883`")),
-        },
-        None => match rest.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (rest, None),
-        },
-    };
-    if host.is_empty() || host.contains(char::is_whitespace) {
-        return Err(refuse("it names no host"));
-    }
-    let port = match port {
-        None => {
-            if tls {
-                8883
-            } else {
-                1883
-            }
-        }
-        Some(port) => match port.parse() {
-            Ok(port) if port != 0 => port,
-            _ => return Err(refuse("its port is not a number from 1 to 65535")),
-        },
-    };
-    Ok(Server { host: host.to_owned(), port, tls })
+/// Reads a file, or the credential that its path names.
+fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, MqttConfigError> {
+    let file =
+        credential::resolve(path).map_err(|source| MqttConfigError::Credential { key, source })?;
+    std::fs::read(&file).map_err(|source| MqttConfigError::File { key, path: file, source })
 }
 
 #[cfg(test)]
@@ -270,38 +294,6 @@ mod tests {
 
     fn config(url: &str) -> MqttConfig {
         MqttConfig { url: Some(url.into()), ..MqttConfig::default() }
-    }
-
-    #[test]
-    fn urls_name_a_host_a_port_and_whether_it_is_encrypted() {
-        for (url, shown) in [
-            ("mqtt://broker", "mqtt://broker:1883"),
-            ("mqtts://broker.example/", "mqtts://broker.example:8883"),
-            ("mqtt://10.0.0.1:65535", "mqtt://10.0.0.1:65535"),
-            ("mqtt://[::1]", "mqtt://[::1]:1883"),
-            ("mqtts://[fe80::1]:99", "mqtts://[fe80::1]:99"),
-        ] {
-            assert_eq!(config(url).servers().expect(url)[0].to_string(), shown);
-        }
-    }
-
-    #[test]
-    fn a_url_that_cannot_be_used_is_refused_with_what_to_write() {
-        for (url, hint) in [
-            ("broker:1883", "mqtt://host:1883"),
-            ("http://broker", "must begin with"),
-            ("mqtt://broker:65536", "1 to 65535"),
-            ("mqtt://broker:0", "1 to 65535"),
-            ("mqtt://", "no host"),
-            ("mqtt://broker/path", "path"),
-            ("mqtt://[::1", "[::1]:1883"),
-            ("embedded", "started first"),
-        ] {
-            let error = config(url).servers().expect_err(url).to_string();
-            assert!(error.contains(hint), "{url}: {error}");
-        }
-        let secret = config("mqtt://me:hunter2@broker").servers().expect_err("user").to_string();
-        assert!(!secret.contains("hunter2") && secret.contains("password_file"), "{secret}");
     }
 
     #[test]
@@ -314,12 +306,20 @@ mod tests {
         both.urls.push("mqtt://c".into());
         assert_eq!(both.servers().expect("two").len(), 2);
         assert!(config(EMBEDDED).check().is_ok());
+        let urls =
+            |count| MqttConfig { urls: vec!["mqtt://a".into(); count], ..Default::default() };
+        assert!(urls(MOST_SERVERS).check().is_ok());
+        assert!(matches!(urls(MOST_SERVERS + 1).check(), Err(MqttConfigError::Urls(9))));
     }
 
     #[test]
     fn bounds_and_halves_are_refused() {
         for (seconds, ok) in [(4, false), (5, true), (3600, true), (3601, false)] {
             let config = MqttConfig { keep_alive_seconds: seconds, ..config("mqtt://a") };
+            assert_eq!(config.check().is_ok(), ok, "{seconds}");
+        }
+        for (seconds, ok) in [(0, true), (4, false), (5, true), (86_400, true), (86_401, false)] {
+            let config = MqttConfig { failback_seconds: seconds, ..config("mqtt://a") };
             assert_eq!(config.check().is_ok(), ok, "{seconds}");
         }
         for (protocol, ok) in [(3, false), (4, true), (5, true), (6, false)] {
@@ -344,6 +344,34 @@ mod tests {
             ..config("mqtt://a")
         };
         assert_eq!(config.password().expect("read").as_deref(), Some(" s3cret "));
+    }
+
+    #[test]
+    fn protocol_names_are_offered_within_their_bounds_and_only_over_tls() {
+        let with = |url: &str, alpn: Vec<String>| MqttConfig { alpn, ..config(url) };
+        let name = |bytes: usize| vec!["x".repeat(bytes)];
+        for (alpn, ok) in [
+            (name(255), true),
+            (name(256), false),
+            (name(0), false),
+            (vec!["mqtt".into(); MOST_ALPN], true),
+            (vec!["mqtt".into(); MOST_ALPN + 1], false),
+        ] {
+            assert_eq!(with("wss://a/mqtt", alpn.clone()).check_alpn().is_ok(), ok, "{alpn:?}");
+        }
+        let plain = with("mqtt://a", vec!["mqtt".into()]).check().expect_err("not encrypted");
+        assert!(plain.to_string().contains("`mqtts://`"), "{plain}");
+    }
+
+    #[test]
+    fn a_credential_that_is_not_given_names_its_key() {
+        let config = MqttConfig {
+            username: Some("me".into()),
+            password_file: Some("credential:no/such".into()),
+            ..config("mqtt://a")
+        };
+        let error = config.check().expect_err("no such credential");
+        assert!(error.to_string().contains("mqtt.password_file"), "{error}");
     }
 
     #[test]

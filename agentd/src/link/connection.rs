@@ -5,8 +5,7 @@
 //!          <──Event──────────────── events <───────────────────┘
 //! ```
 //!
-//! The driver polls the MQTT crate and is never cancelled between polls: a poll that is dropped halfway
-//! loses what it had read. It ends with the connection; nothing of it is used again. The crates would
+//! The driver ([`super::driver`]) ends with the connection; nothing of it is used again. The crates would
 //! send un-acknowledged messages again on their own, but the store is the queue, so each connection
 //! begins without memory (`NoReplay` in both adapters) and no row is sent twice on it.
 //!
@@ -14,25 +13,33 @@
 //! broker up; [`REQUESTS`] requests wait for the driver, which is more than the window and all retained
 //! messages; a packet that comes in has at most [`MAX_INCOMING_BYTES`].
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use super::config::Server;
+use super::driver::{self, EventLoop};
+use super::fault::Fault;
+use super::server::Server;
 use super::{v4, v5};
 use crate::command::MAX_PAYLOAD_BYTES;
 
 /// Events that wait for the session: more than the commands that a broker may have under way.
 pub(super) const EVENTS: usize = 32;
 /// Requests that wait for the driver. One that does not fit ends the connection: nothing is lost by it.
-pub(super) const REQUESTS: usize = 64;
+pub(super) const REQUESTS: usize = 256;
 /// The largest packet taken. It is well above the largest command, so that a command that is too large is
 /// refused in words; a broker with MQTT 5 drops what is larger still, one with 3.1.1 breaks the connection.
 pub(super) const MAX_INCOMING_BYTES: u32 = 4 * MAX_PAYLOAD_BYTES as u32;
 /// Commands that a broker with MQTT 5 may send before the first is acknowledged.
 pub(super) const INCOMING_WINDOW: u16 = 16;
+/// Requests that the driver writes with one system call. By default it makes one for each.
+pub(super) const WRITTEN_TOGETHER: usize = 64;
 /// In-flight limit of the crates: the window and the retained messages beside it.
-pub(super) const IN_FLIGHT: u16 = 64;
+pub(super) const IN_FLIGHT: u16 = 160;
 /// How long a broker keeps the commands for a device that is away, with MQTT 5. Whoever wants less sets the
 /// Message Expiry Interval; with 3.1.1 the broker's own limit counts.
 pub(super) const SESSION_EXPIRY_SECONDS: u32 = 7 * 24 * 3600;
@@ -55,6 +62,7 @@ pub(super) struct Settings {
 pub(super) fn network() -> rumqttc_v5::NetworkOptions {
     let mut options = rumqttc_v5::NetworkOptions::new();
     options.set_tcp_nodelay(true);
+    options.set_connection_timeout(driver::CONNECT.as_secs());
     options
 }
 
@@ -85,6 +93,8 @@ pub(super) struct Limits {
     pub(super) receive_maximum: u16,
     /// The largest packet it takes.
     pub(super) max_packet_bytes: usize,
+    /// A ping goes out after so long a silence of ours; none where the broker forbids pings.
+    pub(super) keep_alive: Option<Duration>,
 }
 
 /// A message that came in.
@@ -107,6 +117,8 @@ pub(super) struct Message {
     pub(super) payload: String,
     pub(super) retain: bool,
     pub(super) correlation: Option<Vec<u8>>,
+    /// After this it is worth nothing; a broker with MQTT 5 is told.
+    pub(super) expires_at: Option<Timestamp>,
 }
 
 /// What the broker said to a request.
@@ -114,8 +126,13 @@ pub(super) struct Message {
 pub(super) enum Answer {
     /// It has taken it.
     Taken,
-    /// It refuses it, for this reason.
-    Refused(String),
+    /// It refuses it.
+    Refused {
+        /// Whose fault that is.
+        fault: Fault,
+        /// What it said.
+        why: String,
+    },
     /// The connection ended before it said anything.
     None,
 }
@@ -140,22 +157,25 @@ pub(super) struct Connection {
     pub(super) client: Client,
     pub(super) events: mpsc::Receiver<Event>,
     pub(super) driver: BoxFuture<'static, ()>,
+    /// The first event, where somebody has waited for it before the session.
+    pub(super) first: Option<Event>,
 }
 
 /// Prepares a connection. None of it blocks; the driver connects when it is polled.
 pub(super) fn open(settings: &Settings) -> Connection {
     let (tell, events) = mpsc::channel(EVENTS);
-    let (client, driver) = match settings.version {
+    let (client, eventloop) = match settings.version {
         Version::V4 => {
-            let (client, driver) = v4::open(settings, tell);
-            (Client::V4(client), driver)
+            let (client, eventloop) = v4::open(settings);
+            (Client::V4(client), EventLoop::V4(Box::new(eventloop)))
         }
         Version::V5 => {
-            let (client, driver) = v5::open(settings, tell);
-            (Client::V5(client), driver)
+            let (client, eventloop) = v5::open(settings);
+            (Client::V5(client), EventLoop::V5(Box::new(eventloop)))
         }
     };
-    Connection { client, events, driver }
+    let driver = driver::drive(eventloop, settings.keep_alive_seconds, tell).boxed();
+    Connection { client, events, driver, first: None }
 }
 
 impl Client {
@@ -227,6 +247,9 @@ pub(super) fn login_cause(code: &impl std::fmt::Debug) -> String {
         }
         "RefusedProtocolVersion" | "UnsupportedProtocolVersion" => {
             "the broker does not know this MQTT version: set `mqtt.protocol = 4`".into()
+        }
+        "ServiceUnavailable" | "ServerUnavailable" | "ServerBusy" | "ConnectionRateExceeded" => {
+            format!("the broker takes no connections for now ({code})")
         }
         _ => format!("the broker refuses the connection ({code})"),
     }

@@ -4,14 +4,18 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use futures_util::{FutureExt as _, StreamExt as _};
 use log::warn;
 
+use super::Link;
+use super::answers::Asked;
 use super::connection::{Event, Message, NotSent};
-use super::incoming;
-use super::session::{Asked, Session, given_up};
+use super::fault::Fault;
+use super::incoming::{self, Door};
+use super::session::{Session, given_up};
 use super::wire::Presence;
-use crate::store::{Destination, OutboxRow, StoreError};
+use crate::store::{Destination, OutboxRow, OutboxStats, Refusal, Refused, StoreError};
 
 /// How long a shutdown waits for the broker, in all.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -38,55 +42,90 @@ impl From<StoreError> for Trouble {
 impl Session<'_> {
     /// Takes in what came, removes what was acknowledged and sends what waits.
     pub(super) async fn work(&mut self) -> Result<(), Trouble> {
-        while let Some(delivery) = self.held.front() {
-            incoming::take(&self.link.door, delivery).await?;
+        self.take_in().await?;
+        // All answers that are there already, so that their rows leave in one transaction.
+        while let Some(Some((asked, answer))) = self.answers.next().now_or_never() {
+            self.answered(asked, answer).await?;
+        }
+        let now = Instant::now();
+        let (taken, room) = (self.link.window.to_remove(), self.room(now));
+        if taken.is_empty() && room == 0 {
+            return Ok(());
+        }
+        // Asked for together, they are one transaction of the store.
+        let store = &self.link.door.store;
+        let (gone, rows, stats) = tokio::join!(
+            async { if taken.is_empty() { Ok(0) } else { store.delivered(taken.clone()).await } },
+            next_rows(self.link, room, now),
+            store.outbox_stats(),
+        );
+        self.link.door.metrics.outbox_delivered_total.add(gone? as u64);
+        self.link.window.removed(&taken);
+        self.tell_outbox(&stats?);
+        let rows = rows?;
+        if room > 0 {
+            // A store that gave none has none; how many it gives at once is its own bound.
+            self.rows_wait = !rows.is_empty();
+        }
+        for row in rows {
+            self.send(row, now).await?;
+        }
+        Ok(())
+    }
+
+    /// How many rows may be sent now; 0 also where none wait, or too few would be worth asking for.
+    fn room(&self, now: Instant) -> usize {
+        let window = &self.link.window;
+        if !self.rows_wait || !window.wants_rows() {
+            return 0;
+        }
+        self.link.pause.room(window.room(now), window.under_way(), now)
+    }
+
+    fn tell_outbox(&mut self, stats: &OutboxStats) {
+        self.link.door.metrics.outbox_pending.set(stats.pending);
+        self.link.door.metrics.outbox_dead.set(stats.dead);
+        self.tell_dead(stats.dead);
+        if self.publisher.said_pending().is_some_and(|said| said != (stats.pending > 0)) {
+            self.publisher.changed(Instant::now());
+        }
+    }
+
+    /// Takes in what came. All at once, so that it is committed together; acknowledged in order.
+    async fn take_in(&mut self) -> Result<(), Trouble> {
+        let door = &self.link.door;
+        let fresh = self.held.iter_mut().filter(|held| !held.is_stored);
+        let taken = join_all(fresh.map(async |held| {
+            let taken = incoming::take(door, &held.delivery).await;
+            held.is_stored = taken.is_ok();
+            taken
+        }));
+        let failed = taken.await.into_iter().find_map(Result::err);
+        while let Some(held) = self.held.pop_front_if(|held| held.is_stored) {
             // The row is committed: from here on the broker may forget the message.
-            let packet_id = delivery.packet_id;
-            self.held.pop_front();
-            if packet_id != 0 {
-                let handed = self.client.acknowledge(packet_id);
+            if held.delivery.packet_id != 0 {
+                let handed = self.client.acknowledge(held.delivery.packet_id);
                 handed.map_err(|why| Trouble::Connection(given_up(why)))?;
             }
         }
-        // All answers that are there already, so that their rows leave in one transaction.
-        while let Some(Some((asked, answer))) = self.answers.next().now_or_never() {
-            self.answered(asked, answer).await.map_err(Trouble::Connection)?;
-        }
-        let taken = self.link.window.acknowledged();
-        if !taken.is_empty() {
-            let gone = self.link.door.store.delivered(taken.clone()).await?;
-            self.link.window.removed(&taken);
-            self.link.door.metrics.outbox_delivered_total.add(gone as u64);
-        }
-        let moved = self.rows_wait || !taken.is_empty();
-        self.fill().await?;
-        if moved {
-            let pending = self.link.door.store.outbox_stats().await?.pending;
-            self.link.door.metrics.outbox_pending.set(pending);
-            if self.publisher.said_pending().is_some_and(|said| said != (pending > 0)) {
-                self.publisher.changed(Instant::now());
-            }
-        }
-        Ok(())
+        failed.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    /// Sends rows while the window has room.
-    async fn fill(&mut self) -> Result<(), Trouble> {
-        let now = Instant::now();
-        let room = self.link.window.room(now);
-        if !self.rows_wait || room == 0 {
-            return Ok(());
+    fn tell_dead(&self, dead: u64) {
+        match dead {
+            0 => self.link.health.regain("outbox", None),
+            dead => self.link.health.lose(
+                "outbox",
+                format!(
+                    "the broker refuses {dead} messages, which are kept: `agentd outbox list` says why, \
+                     `agentd outbox retry` sends them again"
+                ),
+            ),
         }
-        let rows = self.link.door.store.pending(self.link.window.skip(now), room).await?;
-        self.rows_wait = rows.len() == room;
-        for row in rows {
-            self.send(row, now).map_err(Trouble::Connection)?;
-        }
-        Ok(())
     }
 
-    fn send(&mut self, row: OutboxRow, now: Instant) -> Result<(), String> {
-        let OutboxRow { id, destination, payload } = row;
+    async fn send(&mut self, row: OutboxRow, now: Instant) -> Result<(), Trouble> {
+        let OutboxRow { id, destination, payload, expires_at } = row;
         let (topic, correlation) = match destination {
             Destination::Own(below) => (self.link.door.topics.own(&below), None),
             Destination::Reply { topic, correlation } => (topic, correlation),
@@ -98,26 +137,55 @@ impl Session<'_> {
         let most = self.limits.map_or(usize::MAX, |limits| limits.max_packet_bytes);
         if bytes > most {
             // Sent, it would break the connection, and at each new one again.
-            self.put_back(id, &format!("it has {bytes} bytes; the broker takes {most}"), now);
-            return Ok(());
+            let why = format!("it has {bytes} bytes; the broker takes {most}");
+            return self.put_back(id, Fault::Never, why, now).await;
         }
-        match self.client.publish(Message { topic, payload, retain: false, correlation }) {
+        let message = Message { topic, payload, retain: false, correlation, expires_at };
+        match self.client.publish(message) {
             Ok(answer) => {
                 self.link.window.sent(id, now);
                 self.ask(Asked::Row(id), answer);
                 Ok(())
             }
-            Err(NotSent::Invalid(why)) => {
-                self.put_back(id, &why, now);
-                Ok(())
-            }
-            Err(full) => Err(given_up(full)),
+            Err(NotSent::Invalid(why)) => self.put_back(id, Fault::Never, why, now).await,
+            Err(full) => Err(Trouble::Connection(given_up(full))),
         }
     }
 
-    pub(super) fn put_back(&mut self, id: i64, why: &str, now: Instant) {
+    /// Takes a row that was refused out of the window: to be sent again later, or to wait for a person.
+    pub(super) async fn put_back(
+        &mut self,
+        id: i64,
+        fault: Fault,
+        why: String,
+        now: Instant,
+    ) -> Result<(), Trouble> {
+        // In the window first: where the store fails, the row must not be sent again at once all the same.
         let again_s = self.link.window.refused(id, now).as_secs();
-        warn!(row = id, why = why, again_s = again_s; "an outbox row was not taken; it is kept and sent again");
+        // A row that has been put aside makes room in the window, and has to be told in health.
+        self.rows_wait = true;
+        let refusal = match fault {
+            Fault::Row => Refusal::Counted,
+            Fault::Never => Refusal::Final,
+            Fault::Broker => {
+                warn!(row = id, why:% = why, again_s = again_s;
+                      "an outbox row was not taken, through no fault of its own; it is sent again");
+                return Ok(());
+            }
+        };
+        match self.link.door.store.refused(id, why.clone(), refusal).await? {
+            Some(Refused { dead: true, attempts }) => {
+                self.link.window.forget(id);
+                warn!(row = id, why:% = why, attempts = attempts;
+                      "an outbox row is refused for good and put aside: see `agentd outbox list`");
+            }
+            Some(Refused { attempts, .. }) => {
+                warn!(row = id, why:% = why, attempts = attempts, again_s = again_s;
+                      "an outbox row was not taken; it is kept and sent again");
+            }
+            None => self.link.window.forget(id),
+        }
+        Ok(())
     }
 
     /// Sends what can be sent in time, says that the device is offline, and disconnects. What is not
@@ -160,8 +228,10 @@ impl Session<'_> {
             }
             tokio::select! {
                 Some((asked, answer)) = self.answers.next() => {
-                    if self.answered(asked, answer).await.is_err() {
-                        return false;
+                    match self.answered(asked, answer).await {
+                        Ok(()) => {}
+                        Err(Trouble::Store(_)) => return true,
+                        Err(Trouble::Connection(_)) => return false,
                     }
                 }
                 event = self.events.recv() => match event {
@@ -170,5 +240,21 @@ impl Session<'_> {
                 },
             }
         }
+    }
+}
+
+async fn next_rows(link: &Link, room: usize, now: Instant) -> Result<Vec<OutboxRow>, StoreError> {
+    if room == 0 {
+        return Ok(Vec::new());
+    }
+    let Door { store, broker, .. } = &link.door;
+    let skip = link.window.skip(now);
+    // The row that a broker stumbled over is tried only if there is no other.
+    let blamed = link.pause.blamed();
+    let others = skip.iter().copied().chain(blamed).collect();
+    let rows = store.pending(*broker, others, room).await?;
+    match blamed {
+        Some(_) if rows.is_empty() => store.pending(*broker, skip, room).await,
+        _ => Ok(rows),
     }
 }

@@ -9,12 +9,14 @@ use super::connection::Delivery;
 use super::wire::{Approval, Incoming, Topics};
 use crate::command::{Command, Denial, Refused};
 use crate::metrics::Metrics;
-use crate::store::{self, Accepted, Destination, Origin, Store, StoreError};
+use crate::store::{self, Accepted, Broker, Destination, Origin, Store, StoreError};
 
 /// What is needed to take a message in.
 #[derive(Debug, Clone)]
 pub(super) struct Door {
     pub(super) topics: Topics,
+    /// Where it comes from, and where answers go.
+    pub(super) broker: Broker,
     pub(super) store: Store,
     pub(super) metrics: Arc<Metrics>,
 }
@@ -50,7 +52,7 @@ async fn command(door: &Door, delivery: &Delivery) -> Result<(), StoreError> {
     });
     let topic = delivery.response_topic.clone();
     let topic = topic.or_else(|| asked.and_then(|command| command.reply_to.clone()));
-    let valid = topic.as_deref().map_or(Ok(()), |topic| door.topics.check_reply(topic));
+    let valid = topic.as_deref().map_or(Ok(()), Topics::check_reply);
     let reply = match (&valid, topic) {
         (Ok(()), Some(topic)) => Some(Destination::Reply { topic, correlation }),
         _ => None,
@@ -75,7 +77,15 @@ async fn command(door: &Door, delivery: &Delivery) -> Result<(), StoreError> {
         packet_id: delivery.packet_id,
         duplicate: delivery.duplicate,
     });
-    let origin = Origin { source: "mqtt".into(), reply: reply.clone(), delivery: known };
+    let origin = Origin {
+        source: match door.broker {
+            Broker::Upstream => "mqtt".into(),
+            Broker::OnBoard => "mqtt-local".into(),
+        },
+        broker: door.broker,
+        reply: reply.clone(),
+        delivery: known,
+    };
     match door.store.accept(command, origin).await? {
         Accepted::New(id) => {
             door.metrics.commands_accepted_total.add_one();
@@ -98,7 +108,7 @@ async fn refuse(
 ) -> Result<(), StoreError> {
     door.metrics.commands_refused_total.add_one();
     warn!(command_id:% = id, code:% = denial.code, why:% = denial.message; "command refused");
-    door.store.refuse(id, denial, reply).await.map(|_| ())
+    door.store.refuse(id, denial, door.broker, reply).await.map(|_| ())
 }
 
 async fn approve(door: &Door, id: &str, delivery: &Delivery) -> Result<(), StoreError> {

@@ -30,21 +30,25 @@ impl ProbeError {
     }
 }
 
-/// Says which broker accepts a connection.
+/// Says which brokers accept a connection. One is enough.
 pub async fn probe(config: &MqttConfig) -> Result<String, ProbeError> {
     config.check()?;
     if config.is_embedded() {
         super::broker::installed().map_err(|e| ProbeError::Unreachable(e.to_string()))?;
         return Ok(format!("the broker inside, on 127.0.0.1:{}", config.embedded_port));
     }
-    let mut causes = Vec::new();
+    let (mut told, mut accepts) = (Vec::new(), false);
     for server in config.servers()? {
         let connecting = TcpStream::connect((server.host.as_str(), server.port));
-        match tokio::time::timeout(PATIENCE, connecting).await {
-            Ok(Ok(_)) => return Ok(format!("{server} accepts connections")),
-            Ok(Err(error)) => causes.push(format!("{server}: {error}")),
-            Err(_) => causes.push(format!("{server}: no answer within {} s", PATIENCE.as_secs())),
-        }
+        told.push(match tokio::time::timeout(PATIENCE, connecting).await {
+            Ok(Ok(_)) => {
+                accepts = true;
+                format!("{server} accepts connections")
+            }
+            Ok(Err(error)) => format!("{server}: {error}"),
+            Err(_) => format!("{server}: no answer within {} s", PATIENCE.as_secs()),
+        });
     }
-    Err(ProbeError::Unreachable(causes.join("; ")))
+    let told = told.join("; ");
+    if accepts { Ok(told) } else { Err(ProbeError::Unreachable(told)) }
 }

@@ -4,34 +4,40 @@
 //! ([`super::drain`]).
 //!
 //! Bounds: [`MOST_HELD`] messages wait while the store fails, then the connection is given up and the
-//! broker keeps them; a store that failed is asked again every [`STORE_RETRY`].
+//! broker keeps them; a store that failed is asked again every [`STORE_RETRY`]; the subscription is
+//! answered within [`SUBSCRIBE`], or the link would look well and hear nothing.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt as _, StreamExt as _};
 use log::{info, warn};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::Link;
-use super::connection::{Answer, Client, Delivery, EVENTS, Event, Limits, Message, NotSent};
+use super::answers::Asked;
+use super::connection::{Answer, Client, Delivery, EVENTS, Event, Limits, NotSent};
 use super::drain::Trouble;
 use super::status::Publisher;
-use crate::store::StoreError;
+use crate::store::{Broker, StoreError};
 
 /// Messages that wait while the store fails.
 const MOST_HELD: usize = EVENTS;
 /// How long after a failure the store is asked again.
 const STORE_RETRY: Duration = Duration::from_secs(5);
+/// How long a broker may take to answer the subscription.
+const SUBSCRIBE: Duration = Duration::from_secs(15);
 
 /// How a session ends.
 #[derive(Debug)]
 pub(super) enum End {
     /// The daemon shuts down.
     Goodbye,
+    /// A better broker has accepted a connection.
+    Moved,
     /// The connection is gone, for this reason.
     Lost(String),
 }
@@ -43,15 +49,16 @@ enum Wake {
     OutboxChanged,
     StatusChanged,
     Due,
+    Moves,
     Shutdown,
 }
 
-/// What the broker was asked.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Asked {
-    Row(i64),
-    Subscription,
-    Publish(&'static str),
+/// A message that came in and is not acknowledged.
+pub(super) struct Held {
+    pub(super) delivery: Delivery,
+    /// It is committed, and waits for one before it. It must not be taken in twice: a command without an
+    /// id would act twice.
+    pub(super) is_stored: bool,
 }
 
 /// One connection.
@@ -59,11 +66,17 @@ pub(super) struct Session<'a> {
     pub(super) link: &'a mut Link,
     pub(super) client: Client,
     pub(super) events: mpsc::Receiver<Event>,
+    /// An event that came before the session began.
+    first: Option<Event>,
     pub(super) answers: FuturesUnordered<BoxFuture<'static, (Asked, Answer)>>,
     pub(super) limits: Option<Limits>,
-    pub(super) held: VecDeque<Delivery>,
+    pub(super) held: VecDeque<Held>,
     pub(super) publisher: Publisher,
     telemetry_at: Option<Instant>,
+    /// The subscription must be answered by then.
+    pub(super) subscribed_by: Option<Instant>,
+    /// How many rows waited when the link was back.
+    pub(super) waited: Option<u64>,
     /// The store failed; it is not asked before this.
     store_retry_at: Option<Instant>,
     /// The store may have rows that are not under way.
@@ -74,15 +87,24 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(link: &'a mut Link, client: Client, events: mpsc::Receiver<Event>) -> Self {
+    /// `first` is an event that was taken from `events` before.
+    pub(super) fn new(
+        link: &'a mut Link,
+        client: Client,
+        events: mpsc::Receiver<Event>,
+        first: Option<Event>,
+    ) -> Self {
         Self {
             client,
             events,
+            first,
             answers: FuturesUnordered::new(),
             limits: None,
             held: VecDeque::new(),
             publisher: Publisher::default(),
             telemetry_at: None,
+            subscribed_by: None,
+            waited: None,
             store_retry_at: None,
             rows_wait: false,
             outbox: link.door.store.outbox_changed(),
@@ -92,17 +114,27 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Serves the connection until it ends. `connected_at` is set at the CONNACK.
+    /// Serves the connection until it ends. `connected_at` is set at the CONNACK; `moves` says that a
+    /// better broker has accepted a connection.
     pub(super) async fn run(
         mut self,
         shutdown: &CancellationToken,
+        moves: &CancellationToken,
         connected_at: &mut Option<Instant>,
     ) -> End {
         loop {
-            let wake = self.wake(shutdown).await;
+            let wake = match self.first.take() {
+                Some(event) => Wake::Broker(Some(event)),
+                None => self.wake(shutdown, moves).await,
+            };
             if matches!(wake, Wake::Shutdown) {
                 self.goodbye().await;
                 return End::Goodbye;
+            }
+            if matches!(wake, Wake::Moves) {
+                // As at a shutdown: rows under way are finished, and the last will is not published.
+                self.goodbye().await;
+                return End::Moved;
             }
             if matches!(wake, Wake::Broker(Some(Event::Connected(_)))) {
                 *connected_at = Some(Instant::now());
@@ -113,12 +145,13 @@ impl<'a> Session<'a> {
         }
     }
 
-    async fn wake(&mut self, shutdown: &CancellationToken) -> Wake {
+    async fn wake(&mut self, shutdown: &CancellationToken, moves: &CancellationToken) -> Wake {
         let due = self.due();
         tokio::select! {
             // Shutdown first, then what frees the window, then what fills it.
             biased;
             () = shutdown.cancelled() => Wake::Shutdown,
+            () = moves.cancelled() => Wake::Moves,
             Some((asked, answer)) = self.answers.next() => Wake::Answer(asked, answer),
             event = self.events.recv() => Wake::Broker(event),
             Ok(()) = self.outbox.changed() => Wake::OutboxChanged,
@@ -136,8 +169,10 @@ impl<'a> Session<'a> {
     /// When there is something to do, if nothing happens before.
     fn due(&self) -> Option<Instant> {
         self.limits?;
-        let window = self.link.window.next_due(Instant::now());
-        [window, self.publisher.due(), self.telemetry_at, self.store_retry_at]
+        let now = Instant::now();
+        let (window, pause) = (self.link.window.next_due(now), self.link.pause.due(now));
+        let (status, subscription) = (self.publisher.due(), self.subscribed_by);
+        [window, pause, status, subscription, self.telemetry_at, self.store_retry_at]
             .into_iter()
             .flatten()
             .min()
@@ -149,18 +184,22 @@ impl<'a> Session<'a> {
         match wake {
             Wake::Broker(None) => return Err("it was closed".into()),
             Wake::Broker(Some(Event::Lost(cause))) => return Err(cause),
-            Wake::Broker(Some(Event::Connected(limits))) => self.connected(limits, now)?,
+            Wake::Broker(Some(Event::Connected(limits))) => self.connected(limits, now).await?,
             Wake::Broker(Some(Event::Delivery(delivery))) => {
                 if self.held.len() >= MOST_HELD {
                     return Err("more commands came than can wait for the store".into());
                 }
-                self.held.push_back(delivery);
+                self.held.push_back(Held { delivery, is_stored: false });
             }
-            Wake::Answer(asked, answer) => self.answered(asked, answer).await?,
+            Wake::Answer(asked, answer) => match self.answered(asked, answer).await {
+                Ok(()) => {}
+                Err(Trouble::Store(error)) => self.store_failed(&error, now),
+                Err(Trouble::Connection(cause)) => return Err(cause),
+            },
             Wake::OutboxChanged => self.rows_wait = true,
             Wake::StatusChanged => self.publisher.changed(now),
             Wake::Due => self.due_now(now).await?,
-            Wake::Shutdown => {}
+            Wake::Moves | Wake::Shutdown => {}
         }
         if self.limits.is_none() || self.store_retry_at.is_some_and(|at| now < at) {
             return Ok(());
@@ -174,13 +213,22 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn connected(&mut self, limits: Limits, now: Instant) -> Result<(), String> {
+    async fn connected(&mut self, limits: Limits, now: Instant) -> Result<(), String> {
         info!(broker:% = self.link.settings.server, session_present = limits.session_present; "connected");
         self.link.window.connected(limits.receive_maximum);
-        self.link.door.metrics.link_connects_total.add_one();
-        self.link.door.metrics.link_up.set(1);
+        self.link.up().set(1);
+        self.link.servers.works();
+        let upstream = self.link.door.broker == Broker::Upstream;
+        if upstream {
+            self.link.door.metrics.link_connects_total.add_one();
+        }
+        if upstream && self.link.health.is_lost(self.link.names.link) {
+            // Before the first of them leaves.
+            self.waited = self.link.door.store.outbox_stats().await.ok().map(|stats| stats.pending);
+        }
         self.limits = Some(limits);
         self.rows_wait = true;
+        self.subscribed_by = Some(now + SUBSCRIBE);
         self.telemetry_at = self.link.telemetry_every.map(|every| now + every);
         let topics = self.link.door.topics.subscriptions();
         let answer = self.client.subscribe(&topics).map_err(given_up)?;
@@ -188,43 +236,12 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    pub(super) async fn answered(&mut self, asked: Asked, answer: Answer) -> Result<(), String> {
-        let now = Instant::now();
-        match (asked, answer) {
-            // What was not answered is over with the connection, which is about to be heard of.
-            (_, Answer::None) => {}
-            (Asked::Row(id), Answer::Taken) => self.link.window.acked(id),
-            (Asked::Row(id), Answer::Refused(why)) => self.put_back(id, &why, now),
-            (Asked::Publish(_), Answer::Taken) => {}
-            (Asked::Publish(what), Answer::Refused(why)) => {
-                warn!(topic = what, why:% = why; "the broker refuses a message: check its access rules");
-            }
-            (Asked::Subscription, answer) => {
-                match answer {
-                    Answer::Refused(why) => {
-                        let topic = self.link.door.topics.command();
-                        let cause = format!(
-                            "{}: the broker does not let this device listen to {topic} ({why}): \
-                             check its access rules",
-                            self.link.settings.server
-                        );
-                        self.link.health.lose("link", cause);
-                    }
-                    _ => self.link.health.regain("link"),
-                }
-                // After `link` is back, so that the first status does not say that it is lost.
-                self.look_at_status().await?;
-                let capabilities = self.link.device.capabilities.to_string();
-                let topic = self.link.door.topics.capabilities();
-                self.publish("capabilities", topic, capabilities, true)?;
-            }
-        }
-        Ok(())
-    }
-
     async fn due_now(&mut self, now: Instant) -> Result<(), String> {
         if self.link.window.is_suspect(now) {
             return Err("the broker has acknowledged nothing for 20 s".into());
+        }
+        if self.subscribed_by.is_some_and(|by| now >= by) {
+            return Err("the broker does not answer the subscription".into());
         }
         // A row that had been put back may be sent again.
         self.rows_wait = true;
@@ -235,7 +252,11 @@ impl<'a> Session<'a> {
             && self.telemetry_at.is_some_and(|at| now >= at)
         {
             self.telemetry_at = Some(now + every);
-            let figures = serde_json::Value::Object(self.link.door.metrics.json()).to_string();
+            let mut figures = self.link.door.metrics.json();
+            if let Ok(head) = self.link.door.store.audit_head().await {
+                figures.insert("audit".into(), serde_json::json!(head));
+            }
+            let figures = serde_json::Value::Object(figures).to_string();
             self.publish("telemetry", self.link.door.topics.telemetry(), figures, false)?;
         }
         Ok(())
@@ -244,23 +265,6 @@ impl<'a> Session<'a> {
     pub(super) fn store_failed(&mut self, error: &StoreError, now: Instant) {
         warn!(error:% = error; "the store failed; the link tries again");
         self.store_retry_at = Some(now + STORE_RETRY);
-    }
-
-    pub(super) fn publish(
-        &mut self,
-        what: &'static str,
-        topic: String,
-        payload: String,
-        retain: bool,
-    ) -> Result<(), String> {
-        let message = Message { topic, payload, retain, correlation: None };
-        let answer = self.client.publish(message).map_err(given_up)?;
-        self.ask(Asked::Publish(what), answer);
-        Ok(())
-    }
-
-    pub(super) fn ask(&mut self, asked: Asked, answer: BoxFuture<'static, Answer>) {
-        self.answers.push(answer.map(move |answer| (asked, answer)).boxed());
     }
 }
 

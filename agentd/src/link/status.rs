@@ -56,12 +56,14 @@ impl Session<'_> {
                 Outbox { pending: 0, oldest_seconds: 0, dropped: 0 }
             }
         };
+        let audit = self.link.door.store.audit_head().await.ok();
         let status = Status {
             version: env!("CARGO_PKG_VERSION").into(),
             since: self.link.device.started_at,
             model: self.link.device.model.borrow().clone(),
             link: self.link.settings.server.to_string(),
             outbox,
+            audit,
             degraded: self.link.health.degraded().into_iter().map(Into::into).collect(),
         };
         match self.publisher.look(status) {
@@ -92,6 +94,7 @@ mod tests {
             model: None,
             link: "mqtt://a:1883".into(),
             outbox: Outbox { pending, oldest_seconds: 0, dropped: 0 },
+            audit: None,
             degraded: Vec::new(),
         }
     }

@@ -5,9 +5,10 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use rumqttc_v4 as mqtt;
 use rumqttc_v4::mqttbytes::v4::{LastWill, Packet, PubAck, SubscribeReasonCode};
-use tokio::sync::mpsc;
 
 use super::connection::{self, Answer, Delivery, Event, Limits, Message, NotSent, Settings};
+use super::driver::Polled;
+use super::fault::Fault;
 
 /// The largest packet that is sent. An outcome of four calls whose results are each as large as a
 /// command fits in.
@@ -51,13 +52,32 @@ impl mqtt::SessionStore for NoReplay {
     }
 }
 
-fn options(settings: &Settings) -> mqtt::MqttOptions {
-    let server = &settings.server;
-    let broker = mqtt::Broker::tcp(server.host.clone(), server.port);
-    let mut options = mqtt::MqttOptions::new(settings.client_id.clone(), broker);
-    if let Some(tls) = settings.tls.clone().filter(|_| server.tls) {
-        options.set_transport(mqtt::Transport::tls_with_config(tls));
+/// Who connects, and over what.
+fn reached(settings: &Settings) -> mqtt::MqttOptions {
+    let (server, id) = (&settings.server, &settings.client_id);
+    let tcp =
+        || mqtt::MqttOptions::new(id.clone(), mqtt::Broker::tcp(server.host.clone(), server.port));
+    let tls = settings.tls.clone().filter(|_| server.tls);
+    // The URL of a WebSocket was taken when the config was read.
+    match (&server.websocket, tls) {
+        (None, None) => tcp(),
+        (None, Some(tls)) => {
+            let mut options = tcp();
+            options.set_transport(mqtt::Transport::tls_with_config(tls));
+            options
+        }
+        (Some(_), None) => mqtt::Broker::websocket(server.to_string())
+            .map_or_else(|_| tcp(), |broker| mqtt::MqttOptions::new(id.clone(), broker)),
+        (Some(_), Some(tls)) => {
+            let url = server.to_string();
+            mqtt::MqttOptions::websocket_with_tls_config(id.clone(), url, tls)
+                .unwrap_or_else(|_| tcp())
+        }
     }
+}
+
+fn options(settings: &Settings) -> mqtt::MqttOptions {
+    let mut options = reached(settings);
     if let Some((name, password)) = settings.credentials.clone() {
         options.set_credentials(name, password);
     }
@@ -68,48 +88,46 @@ fn options(settings: &Settings) -> mqtt::MqttOptions {
         .set_clean_session(false)
         .set_max_packet_size(connection::MAX_INCOMING_BYTES as usize, MAX_OUTGOING_BYTES)
         .set_inflight(connection::IN_FLIGHT)
+        .set_max_request_batch(connection::WRITTEN_TOGETHER)
         .set_ack_mode(mqtt::AckMode::Manual)
         .set_session_store(NoReplay);
     options
 }
 
-pub(super) fn open(
-    settings: &Settings,
-    events: mpsc::Sender<Event>,
-) -> (mqtt::AsyncClient, BoxFuture<'static, ()>) {
+pub(super) fn open(settings: &Settings) -> (mqtt::AsyncClient, mqtt::EventLoop) {
     let (client, mut eventloop) =
         mqtt::AsyncClient::builder(options(settings)).capacity(connection::REQUESTS).build();
     eventloop.network_options = connection::network();
-    let driver = async move {
-        loop {
-            let event = match eventloop.poll().await {
-                Ok(mqtt::Event::Incoming(Packet::ConnAck(connack))) => {
-                    eventloop.mqtt_options.clear_session_store();
-                    Event::Connected(Limits {
-                        session_present: connack.session_present,
-                        receive_maximum: u16::MAX,
-                        max_packet_bytes: MAX_OUTGOING_BYTES,
-                    })
-                }
-                Ok(mqtt::Event::Incoming(Packet::Publish(publish))) => Event::Delivery(Delivery {
-                    topic: String::from_utf8_lossy(&publish.topic).into_owned(),
-                    payload: publish.payload,
-                    retain: publish.retain,
-                    duplicate: publish.dup,
-                    packet_id: publish.pkid,
-                    response_topic: None,
-                    correlation: None,
-                }),
-                Ok(_) => continue,
-                Err(error) => Event::Lost(cause(&error)),
-            };
-            let over = matches!(event, Event::Lost(_));
-            if events.send(event).await.is_err() || over {
-                return;
-            }
+    (client, eventloop)
+}
+
+pub(super) async fn poll(eventloop: &mut mqtt::EventLoop) -> Polled {
+    use mqtt::{Event::Incoming, Event::Outgoing, Outgoing as Out};
+    Polled::Heard(match eventloop.poll().await {
+        Ok(Incoming(Packet::ConnAck(connack))) => {
+            // It is read at the handshake only; kept, it would be written after each packet.
+            eventloop.mqtt_options.clear_session_store();
+            Some(Event::Connected(Limits {
+                session_present: connack.session_present,
+                receive_maximum: u16::MAX,
+                max_packet_bytes: MAX_OUTGOING_BYTES,
+                keep_alive: Some(eventloop.mqtt_options.keep_alive()),
+            }))
         }
-    };
-    (client, driver.boxed())
+        Ok(Incoming(Packet::Publish(publish))) => Some(Event::Delivery(Delivery {
+            topic: String::from_utf8_lossy(&publish.topic).into_owned(),
+            payload: publish.payload,
+            retain: publish.retain,
+            duplicate: publish.dup,
+            packet_id: publish.pkid,
+            response_topic: None,
+            correlation: None,
+        })),
+        Ok(Incoming(_)) => None,
+        Ok(Outgoing(Out::Publish(_) | Out::Subscribe(_) | Out::PingReq)) => return Polled::Asked,
+        Ok(Outgoing(_)) => return Polled::Said,
+        Err(error) => return Polled::Lost(cause(&error)),
+    })
 }
 
 pub(super) fn subscribe(
@@ -123,7 +141,7 @@ pub(super) fn subscribe(
     let answer = async {
         let Ok(suback) = notice.wait_async().await else { return Answer::None };
         if suback.return_codes.contains(&SubscribeReasonCode::Failure) {
-            return Answer::Refused("no reason given".into());
+            return Answer::Refused { fault: Fault::Broker, why: "no reason given".into() };
         }
         Answer::Taken
     };
@@ -171,6 +189,13 @@ fn cause(error: &mqtt::ConnectionError) -> String {
         ConnectionError::ConnectionRefused(code) => connection::login_cause(code),
         ConnectionError::Tls(error) => {
             format!("the encrypted connection fails ({error}): check `mqtt.ca_file` and the clock")
+        }
+        ConnectionError::Websocket(error) => {
+            format!("the WebSocket cannot be opened ({error}): check the path in `mqtt.url`")
+        }
+        ConnectionError::ResponseValidation(_) => {
+            "what answers there speaks no MQTT over its WebSocket: check the path in `mqtt.url`"
+                .into()
         }
         ConnectionError::MqttState(StateError::AwaitPingResp) => {
             "the broker has stopped answering".into()

@@ -1,16 +1,21 @@
 //! MQTT 5 through rumqttc-v5-next. What differs from [`super::v4`]: properties, reason codes, and limits
 //! that the broker tells.
 
+use std::time::Duration;
+
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 use rumqttc_v5 as mqtt;
 use rumqttc_v5::mqttbytes::v5::{
     DisconnectReasonCode, LastWill, Packet, PubAck, PubAckReason, PublishProperties,
     RetainForwardRule, SubscribeReasonCode,
 };
-use tokio::sync::mpsc;
 
 use super::connection::{self, Answer, Delivery, Event, Limits, Message, NotSent, Settings};
+use super::driver::{self, Polled};
+use super::fault::Fault;
+use crate::command;
 
 /// What the MQTT crate is told of the last connection: there was a session, and nothing of it is to be
 /// sent again. Without this it refuses a broker that has kept the session over our restart; with what it
@@ -53,14 +58,34 @@ impl mqtt::SessionStore for NoReplay {
     }
 }
 
-fn options(settings: &Settings) -> mqtt::MqttOptions {
-    let server = &settings.server;
-    let broker = mqtt::Broker::tcp(server.host.clone(), server.port);
-    let mut options = mqtt::MqttOptions::new(settings.client_id.clone(), broker);
-    options.set_network_options(connection::network());
-    if let Some(tls) = settings.tls.clone().filter(|_| server.tls) {
-        options.set_transport(mqtt::Transport::tls_with_config(tls));
+/// Who connects, and over what.
+fn reached(settings: &Settings) -> mqtt::MqttOptions {
+    let (server, id) = (&settings.server, &settings.client_id);
+    let tcp =
+        || mqtt::MqttOptions::new(id.clone(), mqtt::Broker::tcp(server.host.clone(), server.port));
+    let tls = settings.tls.clone().filter(|_| server.tls);
+    // The URL of a WebSocket was taken when the config was read.
+    match (&server.websocket, tls) {
+        (None, None) => tcp(),
+        (None, Some(tls)) => {
+            let mut options = tcp();
+            options.set_transport(mqtt::Transport::tls_with_config(tls));
+            options
+        }
+        (Some(_), None) => mqtt::Broker::websocket(server.to_string())
+            .map_or_else(|_| tcp(), |broker| mqtt::MqttOptions::new(id.clone(), broker)),
+        (Some(_), Some(tls)) => {
+            let url = server.to_string();
+            mqtt::MqttOptions::websocket_with_tls_config(id.clone(), url, tls)
+                .unwrap_or_else(|_| tcp())
+        }
     }
+}
+
+fn options(settings: &Settings) -> mqtt::MqttOptions {
+    let mut options = reached(settings);
+    options.set_network_options(connection::network());
+    options.set_connect_timeout(driver::CONNECT);
     if let Some((name, password)) = settings.credentials.clone() {
         options.set_credentials(name, password);
     }
@@ -73,53 +98,56 @@ fn options(settings: &Settings) -> mqtt::MqttOptions {
         .set_receive_maximum(Some(connection::INCOMING_WINDOW))
         .set_max_packet_size(Some(connection::MAX_INCOMING_BYTES))
         .set_outgoing_inflight_upper_limit(connection::IN_FLIGHT)
+        .set_max_request_batch(connection::WRITTEN_TOGETHER)
         .set_ack_mode(mqtt::AckMode::Manual)
         .set_session_store(NoReplay);
     options
 }
 
-pub(super) fn open(
-    settings: &Settings,
-    events: mpsc::Sender<Event>,
-) -> (mqtt::AsyncClient, BoxFuture<'static, ()>) {
-    let (client, mut eventloop) =
-        mqtt::AsyncClient::builder(options(settings)).capacity(connection::REQUESTS).build();
-    let driver = async move {
-        loop {
-            let event = match eventloop.poll().await {
-                Ok(mqtt::Event::Incoming(Packet::ConnAck(connack))) => {
-                    // It is read at the handshake only; kept, it would be written after each packet.
-                    eventloop.options.clear_session_store();
-                    let told = connack.properties.as_ref();
-                    let most = told.and_then(|told| told.max_packet_size);
-                    Event::Connected(Limits {
-                        session_present: connack.session_present,
-                        receive_maximum: told.and_then(|told| told.receive_max).unwrap_or(u16::MAX),
-                        max_packet_bytes: most.map_or(usize::MAX, |bytes| bytes as usize),
-                    })
-                }
-                Ok(mqtt::Event::Incoming(Packet::Publish(publish))) => {
-                    let properties = publish.properties.unwrap_or_default();
-                    Event::Delivery(Delivery {
-                        topic: String::from_utf8_lossy(&publish.topic).into_owned(),
-                        payload: publish.payload,
-                        retain: publish.retain,
-                        duplicate: publish.dup,
-                        packet_id: publish.pkid,
-                        response_topic: properties.response_topic,
-                        correlation: properties.correlation_data.map(|data| data.to_vec()),
-                    })
-                }
-                Ok(_) => continue,
-                Err(error) => Event::Lost(cause(&error)),
-            };
-            let over = matches!(event, Event::Lost(_));
-            if events.send(event).await.is_err() || over {
-                return;
+pub(super) fn open(settings: &Settings) -> (mqtt::AsyncClient, mqtt::EventLoop) {
+    mqtt::AsyncClient::builder(options(settings)).capacity(connection::REQUESTS).build()
+}
+
+/// `keep_alive_seconds` bounds what the broker asks for instead: a ping may always go out sooner, and
+/// a dead link would else be noticed as late as the broker likes.
+pub(super) async fn poll(eventloop: &mut mqtt::EventLoop, keep_alive_seconds: u16) -> Polled {
+    use mqtt::{Event::Incoming, Event::Outgoing, Outgoing as Out};
+    Polled::Heard(match eventloop.poll().await {
+        Ok(Incoming(Packet::ConnAck(connack))) => {
+            // It is read at the handshake only; kept, it would be written after each packet.
+            eventloop.options.clear_session_store();
+            // The broker's wish has replaced ours. Where it wishes for none, the crate never pings.
+            let wished = eventloop.options.keep_alive();
+            let most = Duration::from_secs(keep_alive_seconds.into());
+            if wished > most {
+                eventloop.options.set_keep_alive(keep_alive_seconds);
             }
+            let told = connack.properties.as_ref();
+            let largest = told.and_then(|told| told.max_packet_size);
+            Some(Event::Connected(Limits {
+                session_present: connack.session_present,
+                receive_maximum: told.and_then(|told| told.receive_max).unwrap_or(u16::MAX),
+                max_packet_bytes: largest.map_or(usize::MAX, |bytes| bytes as usize),
+                keep_alive: (!wished.is_zero()).then_some(wished.min(most)),
+            }))
         }
-    };
-    (client, driver.boxed())
+        Ok(Incoming(Packet::Publish(publish))) => {
+            let properties = publish.properties.unwrap_or_default();
+            Some(Event::Delivery(Delivery {
+                topic: String::from_utf8_lossy(&publish.topic).into_owned(),
+                payload: publish.payload,
+                retain: publish.retain,
+                duplicate: publish.dup,
+                packet_id: publish.pkid,
+                response_topic: properties.response_topic,
+                correlation: properties.correlation_data.map(|data| data.to_vec()),
+            }))
+        }
+        Ok(Incoming(_)) => None,
+        Ok(Outgoing(Out::Publish(_) | Out::Subscribe(_) | Out::PingReq)) => return Polled::Asked,
+        Ok(_) => return Polled::Said,
+        Err(error) => return Polled::Lost(cause(&error)),
+    })
 }
 
 pub(super) fn subscribe(
@@ -138,7 +166,7 @@ pub(super) fn subscribe(
         let Ok(suback) = notice.wait_async().await else { return Answer::None };
         let granted = |code: &SubscribeReasonCode| matches!(code, SubscribeReasonCode::Success(_));
         match suback.return_codes.iter().find(|code| !granted(code)) {
-            Some(code) => Answer::Refused(format!("{code:?}")),
+            Some(code) => Answer::Refused { fault: Fault::Broker, why: format!("{code:?}") },
             None => Answer::Taken,
         }
     };
@@ -153,6 +181,7 @@ pub(super) fn publish(
         payload_format_indicator: Some(1),
         content_type: Some("application/json".into()),
         correlation_data: message.correlation.map(Into::into),
+        message_expiry_interval: message.expires_at.map(|at| seconds_until(at, command::now())),
         ..PublishProperties::default()
     };
     let options = mqtt::PublishOptions::new(mqtt::QoS::AtLeastOnce)
@@ -167,17 +196,30 @@ pub(super) fn publish(
                 PubAckReason::Success | PubAckReason::NoMatchingSubscribers => Answer::Taken,
                 reason => {
                     let said = properties.and_then(|properties| properties.reason_string);
-                    Answer::Refused(said.unwrap_or_else(|| format!("{reason:?}")))
+                    let why = match said {
+                        Some(said) => format!("{reason:?}: {said}"),
+                        None => format!("{reason:?}"),
+                    };
+                    Answer::Refused { fault: Fault::of(reason), why }
                 }
             },
-            Ok(other) => Answer::Refused(format!("an unexpected answer: {other:?}")),
+            Ok(other) => {
+                let why = format!("an unexpected answer: {other:?}");
+                Answer::Refused { fault: Fault::Broker, why }
+            }
             Err(mqtt::PublishNoticeError::RetainNotSupported) => {
-                Answer::Refused("the broker keeps no retained messages".into())
+                let why = "the broker keeps no retained messages".into();
+                Answer::Refused { fault: Fault::Never, why }
             }
             Err(_) => Answer::None,
         }
     };
     Ok(answer.boxed())
+}
+
+/// Whole seconds, and at least one: 0 would be no message at all.
+fn seconds_until(at: Timestamp, now: Timestamp) -> u32 {
+    u32::try_from((at.as_second() - now.as_second()).max(1)).unwrap_or(u32::MAX)
 }
 
 pub(super) fn acknowledge(client: &mqtt::AsyncClient, packet_id: u16) -> Result<(), NotSent> {
@@ -206,6 +248,13 @@ fn cause(error: &mqtt::ConnectionError) -> String {
         }
         ConnectionError::Tls(error) => {
             format!("the encrypted connection fails ({error}): check `mqtt.ca_file` and the clock")
+        }
+        ConnectionError::Websocket(error) => {
+            format!("the WebSocket cannot be opened ({error}): check the path in `mqtt.url`")
+        }
+        ConnectionError::ResponseValidation(_) => {
+            "what answers there speaks no MQTT over its WebSocket: check the path in `mqtt.url`"
+                .into()
         }
         ConnectionError::MqttState(StateError::AwaitPingResp) => {
             "the broker has stopped answering".into()

@@ -13,9 +13,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// The most rows under way. It keeps a link of 100 ms round trip at 160 rows a second, and is what is
-/// sent twice at most after a loss.
-pub(super) const LIMIT: usize = 16;
+/// The most rows under way. It keeps a link of 100 ms round trip at 1280 rows a second, and is what is sent twice
+/// at most after a loss. With the largest payloads it is 8 MiB of memory.
+pub(super) const LIMIT: usize = 128;
+/// Rows that wait for their removal, before the store is asked for one: each costs the disk a write.
+pub(super) const REMOVED_TOGETHER: usize = LIMIT / 4;
 /// The most rows that are put back after a refusal.
 pub(super) const MOST_REFUSED: usize = 64;
 /// A row that is not acknowledged for so long makes the connection suspect. TCP alone would take minutes.
@@ -97,10 +99,34 @@ impl Window {
         delay
     }
 
+    /// The broker has refused a row through no fault of its own: it may be sent again at any time.
+    pub(super) fn released(&mut self, id: i64) {
+        if matches!(self.rows.get(&id), Some(Row::UnderWay { .. })) {
+            self.rows.remove(&id);
+        }
+    }
+
+    /// A row is not to be sent any more.
+    pub(super) fn forget(&mut self, id: i64) {
+        self.refused.remove(&id);
+    }
+
     /// The rows that the broker has taken and that are still in the store.
     pub(super) fn acknowledged(&self) -> Vec<i64> {
         let taken = |(id, row): (&i64, &Row)| (*row == Row::Acknowledged).then_some(*id);
         self.rows.iter().filter_map(taken).collect()
+    }
+
+    /// Those of them whose removal is due: many, or the last ones, of which nothing else would remind.
+    pub(super) fn to_remove(&self) -> Vec<i64> {
+        let taken = self.acknowledged();
+        let due = taken.len() >= REMOVED_TOGETHER || self.under_way() == 0;
+        if due { taken } else { Vec::new() }
+    }
+
+    /// Whether the window is worth filling: at half of it, so that the store is asked for many rows at once.
+    pub(super) fn wants_rows(&self) -> bool {
+        self.under_way() <= self.limit / 2
     }
 
     /// Rows have been removed from the store.

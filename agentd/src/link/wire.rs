@@ -1,8 +1,8 @@
 //! The wire: every topic below `agentd/<device>/` and every payload that is the link's own, in both
 //! directions. Commands and outcomes are in [`crate::command`].
 //!
-//! Bounds: an incoming id is a [`command::valid_id`]; a reply topic has at most
-//! [`MAX_REPLY_TOPIC_BYTES`]. Unknown fields of what comes in are refused by name.
+//! Bounds: an incoming id is a [`command::valid_id`]; a reply topic passes
+//! [`command::check_reply_topic`]. Unknown fields of what comes in are refused by name.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -10,8 +10,6 @@ use serde::{Deserialize, Serialize};
 use crate::command::{self, Denial};
 use crate::{health, store};
 
-/// The longest topic that an outcome is sent to at its sender's wish, in bytes.
-pub const MAX_REPLY_TOPIC_BYTES: usize = 1024;
 /// The longest name of who approves, in characters. It goes into the audit record.
 pub const MAX_BY_CHARS: usize = 128;
 
@@ -56,6 +54,9 @@ pub struct Status {
     pub link: String,
     /// What waits for the network.
     pub outbox: Outbox,
+    /// The end of the audit log's chain, so that it shows when records are cut off. None while the store
+    /// does not answer.
+    pub audit: Option<store::audit::Head>,
     /// What is lost, in the order in which it was lost.
     pub degraded: Vec<Degraded>,
 }
@@ -152,29 +153,9 @@ impl Topics {
         }
     }
 
-    /// Refuses a reply topic that cannot be published to, or that would come back to us as a command.
-    pub fn check_reply(&self, topic: &str) -> Result<(), Denial> {
-        let refuse = |message: String| Err(Denial::new("bad_reply_to", message));
-        if topic.is_empty() || topic.len() > MAX_REPLY_TOPIC_BYTES {
-            return refuse(format!(
-                "the reply topic has {} bytes; it must have 1 to {MAX_REPLY_TOPIC_BYTES}",
-                topic.len()
-            ));
-        }
-        if topic.starts_with('$') || topic.contains(|c: char| c.is_control() || "+#".contains(c)) {
-            return refuse(
-                "the reply topic cannot be published to: it begins with `$` or has `+`, `#` or a \
-                 control character"
-                    .into(),
-            );
-        }
-        if self.parse(topic).is_some() {
-            return refuse(
-                "the reply topic is one that this device takes commands from; choose another"
-                    .into(),
-            );
-        }
-        Ok(())
+    /// Refuses a reply topic that cannot be published to, or that would come back as a command.
+    pub fn check_reply(topic: &str) -> Result<(), Denial> {
+        command::check_reply_topic(topic).map_err(|why| Denial::new("bad_reply_to", why))
     }
 }
 
@@ -194,8 +175,12 @@ impl Approval {
             Denial::new(code, format!(r#"an approval is {{"approve": true, "by": "..."}}: {e}"#))
         })?;
         let chars = approval.by.chars().count();
-        if approval.by.trim().is_empty() || chars > MAX_BY_CHARS {
-            let message = format!("`by` names a person in 1 to {MAX_BY_CHARS} characters");
+        // A control character would draw over the terminal of who reads the log.
+        let bad = approval.by.trim().is_empty() || approval.by.contains(char::is_control);
+        if bad || chars > MAX_BY_CHARS {
+            let message = format!(
+                "`by` names a person in 1 to {MAX_BY_CHARS} characters, none of them a control character"
+            );
             return Err(Denial::new("bad_field", message));
         }
         Ok(approval)
@@ -204,7 +189,7 @@ impl Approval {
 
 impl From<store::OutboxStats> for Outbox {
     fn from(stats: store::OutboxStats) -> Self {
-        let store::OutboxStats { pending, oldest_seconds, dropped } = stats;
+        let store::OutboxStats { pending, oldest_seconds, dropped, dead: _ } = stats;
         Self { pending, oldest_seconds, dropped }
     }
 }
@@ -255,6 +240,7 @@ mod tests {
             model: None,
             link: "mqtt://localhost:1883".into(),
             outbox: Outbox { pending: 2, oldest_seconds: 9, dropped: 1 },
+            audit: Some(store::audit::Head { seq: 3, hash: "ab".into() }),
             degraded: vec![Degraded {
                 component: "port:board".into(),
                 cause: "it is not plugged in".into(),
@@ -268,6 +254,7 @@ mod tests {
                 "state": "online", "version": "0.1.0", "since": "1970-01-01T00:00:00Z",
                 "model": null, "link": "mqtt://localhost:1883",
                 "outbox": {"pending": 2, "oldest_seconds": 9, "dropped": 1},
+                "audit": {"seq": 3, "hash": "ab"},
                 "degraded": [{"component": "port:board", "cause": "it is not plugged in",
                               "since": "1970-01-01T00:00:00Z"}],
             })
@@ -287,6 +274,8 @@ mod tests {
         assert!(unknown.message.contains("`why`"), "{}", unknown.message);
         assert_eq!(unknown.code, "bad_field");
         assert_eq!(Approval::parse(b"yes").expect_err("no JSON").code, "not_json");
+        let drawn = Approval::parse(br#"{"approve":true,"by":"ada\u001b[2J"}"#);
+        assert_eq!(drawn.expect_err("a control character").code, "bad_field");
         for (chars, ok) in [(0, false), (1, true), (MAX_BY_CHARS, true), (MAX_BY_CHARS + 1, false)]
         {
             let approval = Approval { approve: false, by: "x".repeat(chars) };
@@ -300,11 +289,8 @@ mod tests {
         let topics = topics();
         for bad in [&topics.command(), &topics.own("cancel/a1"), "", "a/+", "a/#", "$SYS/x", "a\0"]
         {
-            assert_eq!(topics.check_reply(bad).expect_err(bad).code, "bad_reply_to");
+            assert_eq!(Topics::check_reply(bad).expect_err(bad).code, "bad_reply_to");
         }
-        let longest = "x".repeat(MAX_REPLY_TOPIC_BYTES);
-        assert_eq!(topics.check_reply(&longest), Ok(()));
-        assert!(topics.check_reply(&format!("{longest}x")).is_err());
-        assert_eq!(topics.check_reply("agentd/greenhouse-1/result/a1"), Ok(()));
+        assert_eq!(Topics::check_reply(&topics.result("a1")), Ok(()));
     }
 }

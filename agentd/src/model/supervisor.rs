@@ -46,6 +46,8 @@ pub struct Supervisor {
     health: Health,
     metrics: Arc<Metrics>,
     last_id: u64,
+    /// The count of missed commands when the model was last ready.
+    missed_before: u64,
 }
 
 /// Why one worker's life ended.
@@ -71,8 +73,17 @@ impl Supervisor {
         let (state, watcher) = watch::channel(State::Loading { name: name.clone() });
         let model = Model { asks: to_task, state: watcher };
         let arguments = arguments(config, source);
-        let supervisor =
-            Self { arguments, executable, name, asks, state, health, metrics, last_id: 0 };
+        let supervisor = Self {
+            arguments,
+            executable,
+            name,
+            asks,
+            state,
+            health,
+            metrics,
+            last_id: 0,
+            missed_before: 0,
+        };
         (model, supervisor)
     }
 
@@ -132,7 +143,11 @@ impl Supervisor {
             Err(cause) => return End::Died(cause),
         }
         self.metrics.model_ready.set(1);
-        self.health.regain(COMPONENT);
+        // Since it was last well: the command that it had in hand when it died is one of them.
+        let missed_total = self.metrics.model_missed_total.get();
+        let missed = missed_total - std::mem::replace(&mut self.missed_before, missed_total);
+        let missed = format!("commands that it was not there for: {missed}");
+        self.health.regain(COMPONENT, Some(missed));
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return End::Shutdown,

@@ -16,17 +16,34 @@ pub struct StoreConfig {
     pub outbox_rows: u32,
     /// The most MiB that wait for the network.
     pub outbox_mib: u32,
+    /// How many days of the daemon's running time a message waits for the network. Set it lower where old
+    /// messages are of no use.
+    pub outbox_days: u32,
+    /// How often a broker may refuse a message before it is put aside (see `agentd outbox`). Set it higher
+    /// where access rules are often wrong for a while.
+    pub outbox_attempts: u32,
 }
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self { path: "/var/lib/agentd/agentd.db".into(), outbox_rows: 100_000, outbox_mib: 64 }
+        Self {
+            path: "/var/lib/agentd/agentd.db".into(),
+            outbox_rows: 100_000,
+            outbox_mib: 64,
+            outbox_days: 30,
+            outbox_attempts: 10,
+        }
     }
 }
 
 impl StoreConfig {
     /// The outbox's bounds.
     pub fn limits(&self) -> Limits {
-        Limits { rows: self.outbox_rows.into(), bytes: i64::from(self.outbox_mib) * 1024 * 1024 }
+        Limits {
+            rows: self.outbox_rows.into(),
+            bytes: i64::from(self.outbox_mib) * 1024 * 1024,
+            days: self.outbox_days.into(),
+            attempts: self.outbox_attempts,
+        }
     }
 }

@@ -4,28 +4,27 @@
 //!  accept ──> waiting ──begin_call──> waiting, with a calls row ──finish──> done | failed | ...
 //!                │  hold                                          │ crash
 //!                v                                                v
-//!        waiting_approval ──approve──> waiting          reconcile: interrupted, or again if idempotent
+//!        waiting_approval ──approve──> waiting          reconcile: interrupted, or waiting again where
+//!                                                       its tool is idempotent or can be read back
 //! ```
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::StoreError;
-use super::outbox::{self, Destination, Limits};
+use super::outbox::{self, Broker, Destination, Limits};
+use super::{StoreError, retention};
 use crate::command::{Call, CallRecord, Command, Denial, Outcome, Route};
-
-/// A redelivery is matched with a command of at most this age. MQTT gives a packet id again only after
-/// many others, so that a match within a day is the same message.
-const REDELIVERY_MS: i64 = 86_400_000;
 
 /// How a command came in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origin {
     /// The front-end: `mqtt`, `http`, `wyoming`, `local`.
     pub source: String,
+    /// The broker that it came from, or that its outcome goes to.
+    pub broker: Broker,
     /// Where the outcome goes besides `result/<id>`.
     pub reply: Option<Destination>,
     /// The MQTT delivery, so that its redelivery is known although the sender gave no id.
@@ -83,33 +82,43 @@ pub struct Waiting {
     pub plan: Option<Plan>,
     /// Calls that ended before an interruption.
     pub records: Vec<CallRecord>,
+    /// The call of the plan that was under way when the daemon stopped: its effect is not known.
+    pub cut_off: Option<usize>,
     /// Who approved the plan.
     pub approved_by: Option<String>,
+    /// Why it is in no table: nothing of it may act.
+    pub unrecorded: Option<StoreError>,
+}
+
+impl Origin {
+    /// The lane of a command: its session, its user, or its front-end.
+    pub(super) fn lane(&self, command: &Command) -> String {
+        let named = command.session.as_ref().or(command.user.as_ref());
+        named.unwrap_or(&self.source).clone()
+    }
 }
 
 /// Stores a command, unless it is known or too many wait.
 pub(super) fn accept(
-    connection: &mut Connection,
+    connection: &Connection,
     command: &Command,
     origin: &Origin,
     bounds: (i64, Limits),
     now: Timestamp,
 ) -> Result<Accepted, StoreError> {
     let (most_waiting, limits) = bounds;
-    let transaction = connection.transaction()?;
     let hash = origin.delivery.map(|_| Sha256::digest(command.summary().as_bytes()).to_vec());
-    if let Some(id) = known(&transaction, command, origin.delivery, hash.as_deref(), now)? {
-        let outcome = outcome(&transaction, &id)?;
+    if let Some(id) = known(connection, command, origin, hash.as_deref())? {
+        let outcome = outcome(connection, &id)?;
         if let Some(outcome) = &outcome {
-            outbox::put_outcome(&transaction, limits, outcome, origin.reply.clone(), now)?;
+            let reply = origin.reply.clone();
+            outbox::put_outcome(connection, limits, outcome, origin.broker, reply, now)?;
         }
-        transaction.commit()?;
         return Ok(Accepted::Repeat { id, outcome: outcome.map(Box::new) });
     }
-    let waiting: i64 =
-        transaction.query_row("SELECT count(*) FROM inbox WHERE state = 'waiting'", [], |row| {
-            row.get(0)
-        })?;
+    let waiting: i64 = connection
+        .prepare_cached("SELECT count(*) FROM inbox WHERE state = 'waiting'")?
+        .query_row([], |row| row.get(0))?;
     if waiting >= most_waiting {
         return Ok(Accepted::Busy(Denial::new(
             "busy",
@@ -120,16 +129,15 @@ pub(super) fn accept(
         Some(Destination::Reply { topic, correlation }) => (Some(topic), correlation.as_deref()),
         _ => (None, None),
     };
-    let lane = command.session.as_ref().or(command.user.as_ref()).unwrap_or(&origin.source);
-    transaction
+    connection
         .prepare_cached(
             "INSERT INTO inbox (id, lane, priority, source, command, state, received_ms,
-                                reply_topic, reply_correlation, packet_id, payload_hash)
-             VALUES (?1, ?2, ?3, ?4, ?5, 'waiting', ?6, ?7, ?8, ?9, ?10)",
+                                reply_topic, reply_correlation, packet_id, payload_hash, broker)
+             VALUES (?1, ?2, ?3, ?4, ?5, 'waiting', ?6, ?7, ?8, ?9, ?10, ?11)",
         )?
         .execute(params![
             command.id,
-            lane,
+            origin.lane(command),
             command.priority as i64,
             origin.source,
             json!(command).to_string(),
@@ -138,38 +146,37 @@ pub(super) fn accept(
             correlation,
             origin.delivery.map(|delivery| delivery.packet_id),
             hash,
+            origin.broker as i64,
         ])?;
-    transaction.commit()?;
     Ok(Accepted::New(command.id.clone()))
 }
 
-/// The id under which this command is known already.
+/// The id under which this command is known already. A redelivery is matched with the last command of its
+/// packet id, of today or yesterday: MQTT gives an id again only after many others, so that with the same
+/// payload it is the same message. Days are the daemon's own, whatever becomes of the clock.
 fn known(
-    transaction: &Transaction<'_>,
+    connection: &Connection,
     command: &Command,
-    delivery: Option<Delivery>,
+    origin: &Origin,
     hash: Option<&[u8]>,
-    now: Timestamp,
 ) -> rusqlite::Result<Option<String>> {
-    let by_id = transaction
+    let by_id = connection
         .prepare_cached("SELECT id FROM inbox WHERE id = ?1")?
         .query_row([&command.id], |row| row.get(0))
         .optional()?;
-    let Some(delivery) = delivery.filter(|delivery| delivery.duplicate && by_id.is_none()) else {
-        return Ok(by_id);
-    };
-    let last: Option<(String, Option<Vec<u8>>, i64)> = transaction
+    let again = |delivery: &Delivery| delivery.duplicate && by_id.is_none();
+    let Some(delivery) = origin.delivery.filter(again) else { return Ok(by_id) };
+    let last: Option<(String, Option<Vec<u8>>)> = connection
         .prepare_cached(
-            "SELECT id, payload_hash, received_ms FROM inbox WHERE packet_id = ?1
+            "SELECT id, payload_hash FROM inbox WHERE packet_id = ?1 AND seq > ?2 AND broker = ?3
              ORDER BY seq DESC LIMIT 1",
         )?
-        .query_row([delivery.packet_id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .query_row(
+            params![delivery.packet_id, retention::yesterday(connection)?, origin.broker as i64],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
         .optional()?;
-    Ok(last
-        .filter(|(_, known, at)| {
-            known.as_deref() == hash && now.as_millisecond() - at < REDELIVERY_MS
-        })
-        .map(|(id, _, _)| id))
+    Ok(last.filter(|(_, known)| known.as_deref() == hash).map(|(id, _)| id))
 }
 
 /// The first waiting command whose lane is free: by priority, then in the order of acceptance.
@@ -201,7 +208,12 @@ fn waiting(connection: &Connection, row: &Row<'_>, lane: String) -> Result<Waiti
         .query_map([&command.id], |row| row.get::<_, String>(0))?
         .map(|record| from_json(&record?))
         .collect::<Result<_, StoreError>>()?;
+    let cut_off: Option<i64> = connection
+        .prepare_cached("SELECT step FROM calls WHERE command_id = ?1 AND record IS NULL")?
+        .query_row([&command.id], |row| row.get(0))
+        .optional()?;
     Ok(Waiting {
+        cut_off: cut_off.and_then(|step| usize::try_from(step).ok()),
         command,
         source: row.get(1)?,
         lane,
@@ -209,16 +221,25 @@ fn waiting(connection: &Connection, row: &Row<'_>, lane: String) -> Result<Waiti
         plan: plan.as_deref().map(from_json).transpose()?,
         records,
         approved_by: row.get(5)?,
+        unrecorded: None,
     })
 }
 
 /// The outcome so far of a command.
 pub(super) fn outcome(connection: &Connection, id: &str) -> Result<Option<Outcome>, StoreError> {
+    known_outcome(connection, id).map(Option::flatten)
+}
+
+/// As [`outcome`], and none at all where the command is not known.
+pub(super) fn known_outcome(
+    connection: &Connection,
+    id: &str,
+) -> Result<Option<Option<Outcome>>, StoreError> {
     let text: Option<Option<String>> = connection
         .prepare_cached("SELECT outcome FROM inbox WHERE id = ?1")?
         .query_row([id], |row| row.get(0))
         .optional()?;
-    text.flatten().as_deref().map(from_json).transpose()
+    text.map(|text| text.as_deref().map(from_json).transpose()).transpose()
 }
 
 /// A command that waits for approval may go on. `false` where none of that id does.

@@ -1,41 +1,44 @@
 //! The store: the only place where links, front-ends and the agent meet.
 //!
-//! One thread owns the one writing SQLite connection; [`Store`] is the handle to it. Whatever a method
-//! returns has been committed with `synchronous = FULL`, and only then is the feed told.
+//! One thread owns the one writing SQLite connection ([`thread`]); [`Store`] is the handle to it. Whatever a
+//! method that writes returns has been committed with `synchronous = FULL`, but for what says otherwise, and
+//! only then is the feed told.
 //!
-//! Bounds: [`JOBS`] requests wait for the thread, then callers wait in turn; the tables' bounds are in
-//! [`schema`] and [`outbox`].
+//! Bounds: those of the tables are in [`retention`] and [`outbox`].
 
 pub mod audit;
 pub mod config;
+pub mod dead;
 pub mod ending;
+pub mod gap;
 pub mod inbox;
 pub mod open;
 pub mod outbox;
 pub mod readings;
 pub mod recent;
+pub mod retention;
 pub mod schema;
+mod thread;
+pub mod unrecorded;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use jiff::Timestamp;
 use rusqlite::Connection;
 use serde_json::{Map, Value};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::watch;
 
-use crate::command::{self, CallRecord, Command, Denial, Outcome, Status, elapsed_ms};
+use crate::command::{self, Command, Denial, Outcome, Status, elapsed_ms};
 use crate::feed::{Feed, Notice};
 pub use config::StoreConfig;
-pub use ending::Ending;
+pub use dead::{Refusal, Refused};
+pub use ending::{Ending, Intent, Trace};
 pub use inbox::{Accepted, Delivery, Origin, Plan, Waiting};
 pub use open::{OpenError, Opened};
-pub use outbox::{Destination, OutboxRow, OutboxStats};
-
-/// Requests that may wait for the store's thread. Each front-end has one under way, so that more would
-/// only hide that the disk is too slow.
-const JOBS: usize = 64;
-
-type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+pub use outbox::{Broker, Destination, Event, OutboxRow, OutboxStats};
+use thread::{Need, Writer};
+use unrecorded::Unrecorded;
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -80,40 +83,43 @@ impl From<rusqlite::Error> for StoreError {
 /// The handle. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
-    jobs: mpsc::Sender<Job>,
+    writer: Writer,
     inbox_changed: Arc<watch::Sender<u64>>,
     outbox_changed: Arc<watch::Sender<u64>>,
     trouble: Arc<watch::Sender<Option<StoreError>>>,
     feed: Feed,
     most_waiting: i64,
     limits: outbox::Limits,
+    unrecorded: Arc<Unrecorded>,
+    started: Instant,
+    ran_before: i64,
 }
 
 impl Store {
     /// Opens the database, ends what a crash cut off, and starts the thread, which ends when the last
     /// handle is dropped.
     pub fn open(config: &StoreConfig, most_waiting: u32, feed: Feed) -> Result<Opened, OpenError> {
+        open::folder(&config.path)?;
+        let lock = open::lock(&config.path)?;
         let (mut connection, moved_aside) = open::connection(&config.path, command::now())?;
         let limits = config.limits();
         let interrupted = ending::reconcile(&mut connection, limits, command::now())
             .map_err(|source| OpenError::Reconcile { path: config.path.clone(), source })?;
-        let (jobs, mut queue) = mpsc::channel::<Job>(JOBS);
-        let thread = std::thread::Builder::new()
-            .name("store".into())
-            .spawn(move || {
-                while let Some(job) = queue.blocking_recv() {
-                    job(&mut connection);
-                }
-            })
-            .map_err(OpenError::Thread)?;
+        let ran_before = retention::ran_before(&connection).map_err(|source| {
+            OpenError::Reconcile { path: config.path.clone(), source: source.into() }
+        })?;
+        let (writer, thread) = Writer::start(connection, lock).map_err(OpenError::Thread)?;
         let store = Self {
-            jobs,
+            writer,
             inbox_changed: Arc::new(watch::Sender::new(0)),
             outbox_changed: Arc::new(watch::Sender::new(0)),
             trouble: Arc::new(watch::Sender::new(None)),
             feed,
             most_waiting: most_waiting.into(),
             limits,
+            unrecorded: Arc::default(),
+            started: Instant::now(),
+            ran_before,
         };
         Ok(Opened { store, thread, interrupted, moved_aside })
     }
@@ -121,9 +127,25 @@ impl Store {
     /// Runs a job that writes, and keeps [`Store::trouble`] true.
     async fn write<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+        job: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let result = self.run(job).await;
+        self.write_with(Need::Disk, job).await
+    }
+
+    /// As [`Store::write`], for what a power cut may undo: see [`Need::Order`].
+    async fn write_in_order<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.write_with(Need::Order, job).await
+    }
+
+    async fn write_with<T: Send + 'static>(
+        &self,
+        need: Need,
+        job: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let result = self.writer.run(need, job).await;
         let trouble = result.as_ref().err().filter(|error| **error != StoreError::Closed).cloned();
         self.trouble.send_if_modified(|known| {
             let changed = *known != trouble;
@@ -135,15 +157,9 @@ impl Store {
 
     async fn run<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+        job: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
-            // The caller may have gone; the work is done all the same.
-            let _ = reply.send(job(connection));
-        });
-        self.jobs.send(job).await.map_err(|_| StoreError::Closed)?;
-        answer.await.map_err(|_| StoreError::Closed)?
+        self.writer.run(Need::Nothing, job).await
     }
 
     /// Stores a command. When this returns, the sender may be told.
@@ -168,17 +184,14 @@ impl Store {
         &self,
         id: &str,
         denial: Denial,
+        broker: Broker,
         reply: Option<Destination>,
     ) -> Result<Outcome, StoreError> {
         let now = command::now();
         let outcome = Outcome::denied(id, denial, now, now);
         let (limits, stored) = (self.limits, outcome.clone());
-        self.write(move |db| {
-            let transaction = db.transaction()?;
-            outbox::put_outcome(&transaction, limits, &stored, reply, now)?;
-            Ok(transaction.commit()?)
-        })
-        .await?;
+        self.write(move |db| Ok(outbox::put_outcome(db, limits, &stored, broker, reply, now)?))
+            .await?;
         self.outbox_changed.send_modify(|n| *n += 1);
         self.feed.tell(Notice::Finished { outcome: outcome.clone() });
         Ok(outcome)
@@ -186,36 +199,23 @@ impl Store {
 
     /// The first waiting command whose lane is not busy.
     pub async fn next(&self, busy_lanes: Vec<String>) -> Result<Option<Waiting>, StoreError> {
+        if let Some(waiting) = self.unrecorded.take(&busy_lanes) {
+            return Ok(Some(waiting));
+        }
         self.run(move |db| inbox::next(db, &busy_lanes)).await
     }
 
-    /// Commits the intent of the acting call `step` of a plan, and the records of those before it.
+    /// Commits the intent of an acting call, and what those before it did.
     /// `false`: the command was cancelled meanwhile, and the call must not run.
-    pub async fn begin_call(
-        &self,
-        id: &str,
-        plan: &Plan,
-        step: usize,
-        idempotent: bool,
-        records: &[CallRecord],
-    ) -> Result<bool, StoreError> {
-        let (id, plan, records) = (id.to_owned(), plan.clone(), records.to_vec());
-        let now = command::now();
-        self.write(move |db| ending::begin_call(db, &id, &plan, step, idempotent, &records, now))
-            .await
+    pub async fn begin_call(&self, intent: Intent) -> Result<bool, StoreError> {
+        let (limits, now) = (self.limits, command::now());
+        self.write(move |db| ending::begin_call(db, &intent, limits, now)).await
     }
 
     /// Ends or pauses a command in one transaction. `false`: it had ended already.
     pub async fn finish(&self, ending: Ending) -> Result<bool, StoreError> {
         let (limits, outcome) = (self.limits, ending.outcome.clone());
-        let finished = self
-            .write(move |db| {
-                let transaction = db.transaction()?;
-                let finished = ending::finish(&transaction, &ending, limits)?;
-                transaction.commit()?;
-                Ok(finished)
-            })
-            .await?;
+        let finished = self.write(move |db| ending::finish(db, &ending, limits)).await?;
         if finished {
             self.outbox_changed.send_modify(|n| *n += 1);
             self.inbox_changed.send_modify(|n| *n += 1);
@@ -262,16 +262,14 @@ impl Store {
         let outcome = self
             .write(move |db| {
                 // Looked up and ended in one transaction, so that no call can begin in between.
-                let transaction = db.transaction()?;
-                let Some(received_at) = inbox::untouched(&transaction, &key)? else {
+                let Some(received_at) = inbox::untouched(db, &key)? else {
                     return Ok(None);
                 };
                 let mut outcome = Outcome::denied(&key, denial, received_at, now);
                 outcome.status = status;
                 outcome.ms = elapsed_ms(received_at, now);
-                let ending = Ending { outcome, effects: Vec::new(), acted: Vec::new(), plan: None };
-                let ended = ending::finish(&transaction, &ending, limits)?;
-                transaction.commit()?;
+                let ending = Ending { outcome, traces: Vec::new(), plan: None };
+                let ended = ending::finish(db, &ending, limits)?;
                 Ok(ended.then_some(ending.outcome))
             })
             .await?;
@@ -285,28 +283,22 @@ impl Store {
     /// Queues an event that no command caused.
     pub async fn event(&self, kind: &str, fields: Map<String, Value>) -> Result<(), StoreError> {
         let (kind, limits, now) = (kind.to_owned(), self.limits, command::now());
-        self.write(move |db| {
-            let transaction = db.transaction()?;
-            outbox::put_event(&transaction, limits, &kind, fields, now)?;
-            Ok(transaction.commit()?)
-        })
-        .await?;
+        self.write(move |db| Ok(outbox::put_event(db, limits, Event::new(&kind, fields), now)?))
+            .await?;
         self.outbox_changed.send_modify(|n| *n += 1);
         Ok(())
     }
 
-    /// Stores readings that one poll took at one time.
+    /// Stores readings that one poll took at one time. A power cut may take the newest back.
     pub async fn readings(&self, readings: Vec<(String, f64)>) -> Result<(), StoreError> {
         let at = command::now().as_second();
         let told = readings.clone();
-        self.write(move |db| {
-            let transaction = db.transaction()?;
+        self.write_in_order(move |db| {
             for (sensor, value) in &readings {
-                transaction
-                    .prepare_cached("INSERT INTO readings (at, sensor, value) VALUES (?1, ?2, ?3)")?
+                db.prepare_cached("INSERT INTO readings (at, sensor, value) VALUES (?1, ?2, ?3)")?
                     .execute((at, sensor, value))?;
             }
-            Ok(transaction.commit()?)
+            Ok(())
         })
         .await?;
         for (sensor, value) in told {
@@ -315,18 +307,71 @@ impl Store {
         Ok(())
     }
 
-    /// The next outbox rows besides those under way: by priority, then by age.
+    /// The next outbox rows for a broker besides those under way: by priority, then by age.
     pub async fn pending(
         &self,
+        broker: Broker,
         under_way: Vec<i64>,
         limit: usize,
     ) -> Result<Vec<OutboxRow>, StoreError> {
-        self.run(move |db| Ok(outbox::pending(db, &under_way, limit)?)).await
+        let now = command::now();
+        let under_way = Arc::new(under_way.into_iter().collect());
+        let (skip, limits) = (Arc::clone(&under_way), self.limits);
+        let (rows, untidy) = self
+            .run(move |db| {
+                let rows = outbox::pending(db, broker, &skip, limit)?;
+                let expired = |row: &OutboxRow| row.expires_at.is_some_and(|at| at <= now);
+                let gap = broker == Broker::Upstream && gap::is_to_be_told(db)?;
+                Ok((rows.clone(), gap || rows.iter().any(expired)))
+            })
+            .await?;
+        if !untidy {
+            return Ok(rows);
+        }
+        self.write_in_order(move |db| {
+            retention::expire(db, now)?;
+            if gap::is_to_be_told(db)? {
+                gap::tell(db, limits, now)?;
+            }
+            Ok(outbox::pending(db, broker, &under_way, limit)?)
+        })
+        .await
     }
 
-    /// Removes outbox rows that the broker has acknowledged.
+    /// Removes outbox rows that the broker has acknowledged. A power cut may bring the last ones back, and
+    /// they are sent again.
     pub async fn delivered(&self, ids: Vec<i64>) -> Result<usize, StoreError> {
-        self.write(move |db| Ok(outbox::delivered(db, &ids)?)).await
+        self.write_in_order(move |db| Ok(outbox::delivered(db, &ids)?)).await
+    }
+
+    /// Counts a broker's refusal of a row. `None`: there is no such row any more.
+    pub async fn refused(
+        &self,
+        id: i64,
+        why: String,
+        refusal: Refusal,
+    ) -> Result<Option<Refused>, StoreError> {
+        let limits = self.limits;
+        self.write_in_order(move |db| Ok(dead::refused(db, limits, id, &why, refusal)?)).await
+    }
+
+    /// The outbox as a person sees it, the dead rows first; at most [`dead::MAX_LISTED`].
+    pub async fn list_outbox(&self, limit: usize) -> Result<Vec<dead::Listed>, StoreError> {
+        self.run(move |db| Ok(dead::list(db, limit)?)).await
+    }
+
+    /// Has dead rows sent again. Returns how many there were.
+    pub async fn retry_outbox(&self, which: dead::Which) -> Result<usize, StoreError> {
+        let changed = self.write(move |db| Ok(dead::retry(db, &which)?)).await?;
+        self.outbox_changed.send_modify(|n| *n += 1);
+        Ok(changed)
+    }
+
+    /// Removes rows for good. Returns how many there were.
+    pub async fn purge_outbox(&self, which: dead::Which) -> Result<usize, StoreError> {
+        let changed = self.write(move |db| Ok(dead::purge(db, &which)?)).await?;
+        self.outbox_changed.send_modify(|n| *n += 1);
+        Ok(changed)
     }
 
     /// The outbox at a glance.
@@ -335,9 +380,24 @@ impl Store {
         self.run(move |db| Ok(outbox::stats(db, now)?)).await
     }
 
-    /// Removes what is past its bound. Returns how many rows went.
+    /// The end of the audit log's chain.
+    pub async fn audit_head(&self) -> Result<audit::Head, StoreError> {
+        self.run(|db| Ok(audit::head(db)?)).await
+    }
+
+    /// Removes what is past its bound, a round at a time. Returns how many rows went.
     pub async fn housekeep(&self, now: Timestamp) -> Result<usize, StoreError> {
-        self.write(move |db| Ok(schema::housekeep(db, now)?)).await
+        let (mut gone, limits) = (0, self.limits);
+        loop {
+            let run_seconds = retention::run_seconds(self.ran_before, self.started.elapsed());
+            let round = self
+                .write_in_order(move |db| Ok(retention::housekeep(db, limits, run_seconds, now)?))
+                .await?;
+            gone += round;
+            if round == 0 {
+                return Ok(gone);
+            }
+        }
     }
 
     /// Wakes when a command may be waiting, or one has ended.

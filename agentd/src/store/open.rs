@@ -2,13 +2,16 @@
 //!
 //! A file that is damaged or from a newer version is never deleted: it is moved aside under a name that
 //! says when, and a new one is begun. A file that cannot be written is an error: a daemon that cannot
-//! record what it does must not act.
+//! record what it does must not act. So is one that another daemon has: both would do what waits in it.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use super::{Store, StoreError, schema};
 use crate::command::Outcome;
@@ -61,6 +64,15 @@ pub enum OpenError {
         /// SQLite's or the system's error.
         why: String,
     },
+    /// Another process has it.
+    #[error(
+        "another agentd is using the database {path}: stop it (`systemctl stop agentd`), or set \
+         `store.path` to a file of its own for each"
+    )]
+    InUse {
+        /// `store.path`.
+        path: PathBuf,
+    },
     /// A file that cannot be used cannot be moved aside either.
     #[error("the database {path} cannot be used ({why}), nor moved aside")]
     MoveAside {
@@ -97,10 +109,7 @@ pub(super) fn connection(
     path: &Path,
     now: Timestamp,
 ) -> Result<(Connection, Option<MovedAside>), OpenError> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)
-            .map_err(|source| OpenError::Folder { path: path.into(), source })?;
-    }
+    folder(path)?;
     let not_writable = |why| OpenError::NotWritable { path: path.into(), why };
     match try_open(path) {
         Ok(connection) => Ok((connection, None)),
@@ -116,6 +125,30 @@ pub(super) fn connection(
             })?;
             Ok((connection, Some(MovedAside { to, why })))
         }
+    }
+}
+
+/// Takes the database for this process, until the file is dropped. The lock is on a file of its own, because
+/// SQLite locks the database's own file by its rules, and because that file may be moved aside.
+pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let not_writable = |why: String| OpenError::NotWritable { path: path.into(), why };
+    let file = File::options().create(true).truncate(false).write(true).open(&name);
+    let file = file.map_err(|e| not_writable(format!("{}: {e}", Path::new(&name).display())))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(Errno::WOULDBLOCK) => Err(OpenError::InUse { path: path.into() }),
+        Err(error) => Err(not_writable(error.to_string())),
+    }
+}
+
+/// Makes the folder of the database.
+pub(super) fn folder(path: &Path) -> Result<(), OpenError> {
+    match path.parent() {
+        Some(folder) => std::fs::create_dir_all(folder)
+            .map_err(|source| OpenError::Folder { path: path.into(), source }),
+        None => Ok(()),
     }
 }
 

@@ -31,7 +31,7 @@ pub struct Recent {
 impl Store {
     /// The last commands, the newest first.
     pub async fn recent(&self) -> Result<Vec<Recent>, StoreError> {
-        self.run(|db| read(db)).await
+        self.run(read).await
     }
 }
 

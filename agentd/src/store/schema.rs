@@ -1,18 +1,7 @@
-//! The tables, and how an older database becomes a newer one.
-//!
-//! Bounds: `inbox` keeps [`KEEP_COMMANDS_DAYS`] of ended commands (so long does an id protect against
-//! a repeat), `readings` [`KEEP_READINGS_DAYS`], `audit` and `notes` [`KEEP_AUDIT_ROWS`]; `outbox` is
-//! bounded where it is filled. Victims are the oldest rows.
+//! The tables, and how an older database becomes a newer one. How long rows are kept is
+//! [`super::retention`]'s care.
 
-use jiff::Timestamp;
-use rusqlite::{Connection, params};
-
-/// Ended commands are kept this long.
-pub const KEEP_COMMANDS_DAYS: i64 = 30;
-/// Readings are kept this long.
-pub const KEEP_READINGS_DAYS: i64 = 90;
-/// Rows that the audit log and the log book keep.
-pub const KEEP_AUDIT_ROWS: i64 = 100_000;
+use rusqlite::Connection;
 
 /// Each entry brings a database from the version of its index to the next one.
 const MIGRATIONS: &[&str] = &["
@@ -92,6 +81,35 @@ const MIGRATIONS: &[&str] = &["
         record TEXT NOT NULL,
         hash BLOB NOT NULL              -- SHA-256 of the hash before and this record
     ) STRICT;
+", "
+    -- Rows for the broker on the board, lifetimes, refusals, and what the seq of lost events was.
+    ALTER TABLE inbox ADD COLUMN broker INTEGER NOT NULL DEFAULT 0;   -- where it came in
+    ALTER TABLE calls ADD COLUMN read_back INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE outbox ADD COLUMN broker INTEGER NOT NULL DEFAULT 0;  -- 0 upstream, 1 on the board
+    ALTER TABLE outbox ADD COLUMN seq INTEGER;                        -- of an event
+    ALTER TABLE outbox ADD COLUMN expires_ms INTEGER;
+    ALTER TABLE outbox ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE outbox ADD COLUMN dead TEXT;                          -- why it is not sent any more
+    UPDATE outbox SET seq = payload ->> 'seq' WHERE own = 1 AND topic LIKE 'event/%';
+    DROP INDEX outbox_order;
+    CREATE INDEX outbox_order ON outbox (broker, priority DESC, id) WHERE dead IS NULL;
+    CREATE INDEX outbox_victims ON outbox (priority, id);
+    CREATE INDEX outbox_dead ON outbox (id) WHERE dead IS NOT NULL;
+    CREATE INDEX outbox_gap ON outbox (id) WHERE topic = 'event/gap';
+    CREATE INDEX outbox_expiry ON outbox (expires_ms) WHERE expires_ms IS NOT NULL;
+
+    CREATE TABLE gap (
+        first INTEGER PRIMARY KEY,      -- the range of seq numbers that will not arrive
+        last INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE gap_counts (cause TEXT PRIMARY KEY, events INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE day_marks (
+        day INTEGER PRIMARY KEY,        -- counted in the time that the daemon ran
+        inbox_seq INTEGER NOT NULL,     -- the newest row of each table when the day began
+        outbox_id INTEGER NOT NULL,
+        reading_id INTEGER NOT NULL
+    ) STRICT;
 "];
 
 /// The version that this program writes.
@@ -115,25 +133,29 @@ pub fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Removes what is past its bound. Returns how many rows went.
-pub fn housekeep(connection: &mut Connection, now: Timestamp) -> rusqlite::Result<usize> {
-    const DAY_SECONDS: i64 = 86_400;
-    let transaction = connection.transaction()?;
-    let commands_before = now.as_millisecond() - KEEP_COMMANDS_DAYS * DAY_SECONDS * 1000;
-    let readings_before = now.as_second() - KEEP_READINGS_DAYS * DAY_SECONDS;
-    let mut gone = transaction.execute(
-        "DELETE FROM calls WHERE command_id IN (SELECT id FROM inbox WHERE finished_ms < ?1)",
-        params![commands_before],
-    )?;
-    gone += transaction
-        .execute("DELETE FROM inbox WHERE finished_ms < ?1", params![commands_before])?;
-    gone += transaction.execute("DELETE FROM readings WHERE at < ?1", params![readings_before])?;
-    for table in ["audit", "notes"] {
-        gone += transaction.execute(
-            &format!("DELETE FROM {table} WHERE rowid <= (SELECT max(rowid) FROM {table}) - ?1"),
-            params![KEEP_AUDIT_ROWS],
-        )?;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_of_the_first_version_keeps_what_waits_and_learns_its_numbers() {
+        let mut connection = Connection::open_in_memory().expect("a database");
+        connection.execute_batch(MIGRATIONS[0]).expect("the first tables");
+        connection.pragma_update(None, "user_version", 1).expect("its version");
+        let waiting = "INSERT INTO outbox (topic, own, payload, priority, created_ms) VALUES
+            ('event/action', 1, '{\"seq\": 7}', 1, 0), ('result/a', 1, '{\"id\": \"a\"}', 2, 0),
+            ('event/foreign', 0, '{\"seq\": 9}', 2, 0)";
+        connection.execute(waiting, []).expect("rows");
+        migrate(&mut connection).expect("it is brought to this version");
+        let read = |sql: &str| -> Vec<Option<i64>> {
+            let mut statement = connection.prepare(sql).expect(sql);
+            let rows = statement.query_map([], |row| row.get(0)).expect("rows");
+            rows.collect::<Result<_, _>>().expect("values")
+        };
+        let numbers = read("SELECT seq FROM outbox ORDER BY id");
+        assert_eq!(numbers, [Some(7), None, None], "only our own events have one");
+        assert_eq!(read("SELECT rows FROM outbox_totals"), [Some(3)]);
+        assert_eq!(read("PRAGMA user_version"), [Some(VERSION)]);
+        migrate(&mut connection).expect("a second time changes nothing");
     }
-    transaction.commit()?;
-    Ok(gone)
 }

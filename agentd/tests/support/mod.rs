@@ -9,7 +9,7 @@ use agentd::front::Front;
 use agentd::health::Health;
 use agentd::http::{AppState, Http, HttpConfig};
 use agentd::metrics::Metrics;
-use agentd::store::{Ending, Plan, Store, StoreConfig, Waiting};
+use agentd::store::{Ending, Plan, Store, StoreConfig, Trace, Waiting};
 use agentd_tools::WireFrame;
 use serde_json::{Map, json};
 
@@ -124,6 +124,7 @@ impl Board {
             ok: true,
             result: Some(Map::new()),
             error: None,
+            settled: None,
             ms: 12,
         };
         let frame = |sent, text: &str| WireFrame { sent, text: text.escape_debug().to_string() };
@@ -142,7 +143,7 @@ impl Board {
         error: Option<Denial>,
     ) {
         let now = command::now();
-        let acted = vec![true; calls.len()];
+        let traces = calls.iter().map(|_| Trace { acted: true, ..Trace::default() }).collect();
         let plan = (!status.is_final()).then(|| Plan { route, model: None, calls: vec![] });
         let outcome = Outcome {
             id: waiting.command.id.clone(),
@@ -156,7 +157,7 @@ impl Board {
             received_at: waiting.received_at,
             finished_at: now,
         };
-        let ending = Ending { outcome, effects: vec![], acted, plan };
+        let ending = Ending { outcome, traces, plan };
         assert!(self.store.finish(ending).await.expect("finished"), "it had not ended before");
     }
 }

@@ -138,6 +138,7 @@ fn an_event_is_one_topic_level_and_not_the_daemons_own_record() {
         ("a+", false),
         ("#", false),
         ("a\u{0}", false),
+        ("a\u{ffff}", false),
         ("audit", false),
         ("gap", false),
     ] {
@@ -168,4 +169,30 @@ fn a_port_is_checked_too() {
     for (ending, ok) in [("", false), (";", true), ("abcd", true), ("abcde", false)] {
         assert_eq!(port(&|v| v["line_ending"] = json!(ending)).is_empty(), ok, "{ending:?}");
     }
+    for (ms, ok) in [(0, true), (MAX_TIMEOUT_MS, true), (MAX_TIMEOUT_MS + 1, false)] {
+        assert_eq!(port(&|v| v["late_ms"] = json!(ms)).is_empty(), ok, "{ms}");
+    }
+}
+
+#[test]
+fn a_read_back_is_checked_as_a_request_and_as_patterns() {
+    let verify = |verify: Value| move |v: &mut Value| v["verify"] = verify;
+    let right =
+        json!({"send": "GET {device}", "expect": "^{device} {speed}$", "otherwise": "^\\d{{2}}"});
+    assert_eq!(mistakes(verify(right.clone())), [] as [String; 0]);
+    finds(
+        |v| {
+            v["verify"] = right;
+            v["idempotent"] = json!(true);
+        },
+        "`verify` says nothing beside `idempotent`",
+    );
+    finds(
+        verify(json!({"send": "GET {devise}", "expect": "^1$"})),
+        "`verify.send` has the unknown",
+    );
+    finds(verify(json!({"send": "GET", "expect": "^{sped}$"})), "`verify.expect` has the unknown");
+    finds(verify(json!({"send": "GET", "expect": "(1"})), "`verify.expect` is not a regular");
+    let wrong = json!({"send": "GET", "expect": "1", "otherwise": "[0"});
+    finds(verify(wrong), "`verify.otherwise` is not a regular");
 }
