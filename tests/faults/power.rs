@@ -193,9 +193,9 @@ async fn examine(image: &Image, by: Duration, world: &World, disk: &Path) -> Res
     for entry in std::fs::read_dir(disk)? {
         std::fs::remove_file(entry?.path())?;
     }
-    for part in Part::ALL {
+    for part in Part::FILES {
         if let Some(content) = image.file(part) {
-            std::fs::write(path.with_extension(part.extension()), content)?;
+            std::fs::write(part.path(&path), content)?;
         }
     }
     let config = StoreConfig { path: path.clone(), ..StoreConfig::default() };
