@@ -99,11 +99,11 @@ fn broken(case: u64, error: &anyhow::Error) -> CaseReport {
 
 async fn cut_power(seed: u64, commands: usize) -> Result<PowerReport> {
     let folder = tempfile::Builder::new().prefix("agentd-power-").tempdir()?;
-    let mut report = power::run(seed, commands, folder.path()).await?;
-    if !report.violations.is_empty() {
-        report.kept = Some(folder.keep());
+    match power::run(seed, commands, folder.path()).await {
+        Ok(report) if report.violations.is_empty() => Ok(report),
+        Ok(report) => Ok(PowerReport { kept: Some(folder.keep()), ..report }),
+        Err(error) => Err(error.context(format!("power cuts; kept: {}", folder.keep().display()))),
     }
-    Ok(report)
 }
 
 fn seed_of_the_clock() -> u64 {

@@ -1,5 +1,6 @@
 //! The disk as a power cut would leave it: what was synced is there, and of what was written after that
-//! any part may be.
+//! any part may be. A file that was made is there; one that was removed is gone for good only once its
+//! folder was synced.
 
 use crate::random::Random;
 use crate::trace::{Deed, Part};
@@ -17,7 +18,7 @@ struct File {
 
 /// The files of the database, by [`Part`].
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Files([File; Part::ALL.len()]);
+pub(crate) struct Files([File; Part::FILES.len()]);
 
 /// What is on the disk after a power cut.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,13 @@ impl Image {
 impl Files {
     /// A call was made.
     pub(crate) fn take(&mut self, part: Part, deed: &Deed) {
+        if part == Part::Folder {
+            // POSIX promises of a name only this much; f2fs, which many a memory card has, no more.
+            for file in self.0.iter_mut().filter(|file| file.since.last() == Some(&Deed::Unlink)) {
+                *file = File::default();
+            }
+            return;
+        }
         let file = &mut self.0[part as usize];
         if *deed != Deed::Sync {
             file.since.push(deed.clone());
@@ -44,13 +52,6 @@ impl Files {
         }
         for deed in std::mem::take(&mut file.since) {
             apply(&mut file.durable, &deed, None);
-        }
-        // A file that is gone cannot be synced. Its name goes with the next sync of any file, as on ext4,
-        // where a sync commits all that was done to folders before it.
-        for file in &mut self.0 {
-            if file.since.last() == Some(&Deed::Unlink) {
-                *file = File::default();
-            }
         }
     }
 
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_gone_for_good_with_the_next_sync_of_any_file() {
+    fn a_name_is_gone_for_good_with_the_next_sync_of_its_folder() {
         let mut files = Files::default();
         files.take(Part::Journal, &write(0, 3, 10));
         files.take(Part::Journal, &Deed::Sync);
@@ -170,6 +171,8 @@ mod tests {
         assert!(images(&files)[0].file(Part::Journal).is_some());
         assert_eq!(images(&files)[1].file(Part::Journal), None);
         files.take(Part::Log, &Deed::Sync);
+        assert!(images(&files)[0].file(Part::Journal).is_some());
+        files.take(Part::Folder, &Deed::Sync);
         assert_eq!(images(&files)[0].file(Part::Journal), None);
     }
 

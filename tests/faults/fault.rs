@@ -140,8 +140,7 @@ impl Fault {
         }
     }
 
-    /// Whether another fault may come while it lasts. None of these keeps those from happening that need
-    /// traffic, but for the two that [`Fault::stops_traffic`].
+    /// Whether another fault may come while it lasts.
     pub(crate) fn may_overlap(self) -> bool {
         matches!(self, Self::Delay { .. }) || self.stops_traffic()
     }

@@ -196,7 +196,9 @@ impl Writer {
             self.order(What::Think { ms }, Way::Mqtt);
         }
         self.end_all(|(_, open)| {
-            open.kind() == fault.kind() || fault.needs_traffic() && open.stops_traffic()
+            // A disk that is read-only cannot be emptied either.
+            let alone = fault.needs_traffic() || fault == Fault::ReadOnlyDisk;
+            open.kind() == fault.kind() || alone && open.stops_traffic()
         });
         self.steps.push(Step::Begin(index, fault));
         self.open.push((index, fault));

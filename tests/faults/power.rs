@@ -45,8 +45,9 @@ const TRACE: &str = "trace";
 /// What came of it.
 #[derive(Debug, Default)]
 pub(crate) struct PowerReport {
-    syncs: usize,
-    images: usize,
+    pub(crate) seed: u64,
+    pub(crate) syncs: usize,
+    pub(crate) images: usize,
     pub(crate) violations: Vec<String>,
     pub(crate) kept: Option<PathBuf>,
 }
@@ -68,7 +69,8 @@ pub(crate) async fn run(seed: u64, commands: usize, folder: &Path) -> Result<Pow
     let world = work(&mut random, commands, folder).await?;
     let calls = trace::calls(folder, TRACE)?;
     let disk = Disk::mount(folder.join("image"))?;
-    let (mut files, mut report) = (Files::default(), PowerReport::default());
+    let mut files = Files::default();
+    let mut report = PowerReport { seed, ..PowerReport::default() };
     for call in &calls {
         if call.deed == Deed::Sync {
             report.syncs += 1;
@@ -191,9 +193,9 @@ async fn examine(image: &Image, by: Duration, world: &World, disk: &Path) -> Res
     for entry in std::fs::read_dir(disk)? {
         std::fs::remove_file(entry?.path())?;
     }
-    for part in Part::ALL {
+    for part in Part::FILES {
         if let Some(content) = image.file(part) {
-            std::fs::write(path.with_extension(part.extension()), content)?;
+            std::fs::write(part.path(&path), content)?;
         }
     }
     let config = StoreConfig { path: path.clone(), ..StoreConfig::default() };
@@ -267,13 +269,15 @@ impl PowerReport {
 
 impl fmt::Display for PowerReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { syncs, images, violations, kept } = self;
+        let Self { seed, syncs, images, violations, kept } = self;
         write!(f, "power cuts: {syncs} syncs, {images} images, {} violations", violations.len())?;
         for violation in violations.iter().take(TOLD) {
             write!(f, "\n{violation}")?;
         }
         match kept {
-            Some(kept) => write!(f, "\n  kept: {}", kept.display()),
+            Some(kept) => {
+                write!(f, "\n  again: make faults SEED={seed} N=0\n  kept: {}", kept.display())
+            }
             None => Ok(()),
         }
     }

@@ -5,7 +5,8 @@
 //! write that is overlooked would make every image wrong.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -21,17 +22,32 @@ pub(crate) enum Part {
     Log,
     /// The rollback journal, under which a new database becomes one with a log.
     Journal,
+    /// The folder of the others: its sync makes their names durable.
+    Folder,
 }
 
 impl Part {
-    pub(crate) const ALL: [Self; 3] = [Self::Database, Self::Log, Self::Journal];
+    /// The parts that are files.
+    pub(crate) const FILES: [Self; 3] = [Self::Database, Self::Log, Self::Journal];
 
-    /// What the file's name ends with.
-    pub(crate) fn extension(self) -> &'static str {
+    /// Where it lies, beside the database.
+    pub(crate) fn path(self, database: &Path) -> PathBuf {
         match self {
-            Self::Database => "db",
-            Self::Log => "db-wal",
-            Self::Journal => "db-journal",
+            Self::Database => database.to_owned(),
+            Self::Log => database.with_extension("db-wal"),
+            Self::Journal => database.with_extension("db-journal"),
+            Self::Folder => database.with_file_name(""),
+        }
+    }
+
+    fn of(path: &Path) -> Option<Self> {
+        match path.extension().and_then(OsStr::to_str) {
+            Some("db") => Some(Self::Database),
+            Some("db-wal") => Some(Self::Log),
+            Some("db-journal") => Some(Self::Journal),
+            // No other folder is traced.
+            None => Some(Self::Folder),
+            Some(_) => None,
         }
     }
 }
@@ -66,9 +82,10 @@ pub(crate) fn command(prefix: &Path, database: &Path) -> Vec<String> {
         "strace -D -ff -y -ttt -xx -s 200000 -o".split(' ').map(str::to_owned).collect();
     command.push(prefix.display().to_string());
     command.push(format!("--trace={CALLS}"));
-    for part in Part::ALL {
-        let path = database.with_extension(part.extension());
-        command.push(format!("--trace-path={}", path.display()));
+    for part in Part::FILES.into_iter().chain([Part::Folder]) {
+        let path = part.path(database);
+        let path = path.to_string_lossy();
+        command.push(format!("--trace-path={}", path.trim_end_matches('/')));
     }
     command
 }
@@ -114,7 +131,8 @@ fn thread(text: &str) -> Result<Vec<Call>> {
 /// One line. `places`: where each open file stands, for writes that do not say.
 fn parse(line: &str, places: &mut HashMap<String, usize>) -> Result<Option<Call>> {
     let (at, rest) = line.split_once(' ').context("no time")?;
-    if rest.starts_with("+++") || rest.starts_with("---") {
+    // Signals, the end, and a thread that ended with its process before its call was even looked at.
+    if ["---", "+++", "???("].iter().any(|mark| rest.starts_with(mark)) {
         return Ok(None);
     }
     let (seconds, micros) = at.split_once('.').context("no fraction")?;
@@ -126,16 +144,16 @@ fn parse(line: &str, places: &mut HashMap<String, usize>) -> Result<Option<Call>
         return Ok(None);
     }
     let number = |text: &str| text.trim().parse::<usize>().context("no number");
-    let result = number(result.split(' ').next().unwrap_or_default())?;
+    // The process ended in the middle: a write may have been made, and nothing is known to be synced.
+    let cut_off = result.starts_with('?');
+    let result = if cut_off { usize::MAX } else { number(result)? };
     let arguments: Vec<&str> = arguments.split(", ").collect();
     let path = match arguments[0].split_once('<') {
         Some((_, path)) => path.trim_end_matches('>'),
         None => arguments[0].trim_matches('"'),
     };
     let path = String::from_utf8(bytes(path)?)?;
-    let extension = Path::new(&path).extension();
-    let part = Part::ALL.into_iter().find(|part| extension == Some(part.extension().as_ref()));
-    let Some(part) = part else { return Ok(None) };
+    let Some(part) = Part::of(Path::new(&path)) else { return Ok(None) };
     let argument = |at: usize| arguments.get(at).copied().context("an argument is missing");
     let written = |offset| -> Result<Deed> {
         let mut bytes = bytes(argument(1)?.trim_matches('"'))?;
@@ -148,7 +166,7 @@ fn parse(line: &str, places: &mut HashMap<String, usize>) -> Result<Option<Call>
         "write" => {
             let place = places.entry(path.clone()).or_default();
             let deed = written(*place)?;
-            *place += result;
+            *place = place.saturating_add(result);
             deed
         }
         "lseek" => {
@@ -157,6 +175,7 @@ fn parse(line: &str, places: &mut HashMap<String, usize>) -> Result<Option<Call>
         }
         "ftruncate" => Deed::Truncate { length: number(argument(1)?)? },
         "unlink" => Deed::Unlink,
+        "fsync" | "fdatasync" if cut_off => return Ok(None),
         "fsync" | "fdatasync" => Deed::Sync,
         other => bail!("{other} is new here"),
     };
@@ -183,7 +202,7 @@ mod tests {
 
     #[test]
     fn lines_of_strace_become_calls() {
-        let (log, database) = (hex("/d/a.db-wal"), hex("/d/a.db"));
+        let (log, database, folder) = (hex("/d/a.db-wal"), hex("/d/a.db"), hex("/d"));
         let text = format!(
             "17.000001 pwrite64(9<{log}>, \"{}\", 3, 4096) = 3\n\
              17.000002 fdatasync(9<{log}>) = 0\n\
@@ -192,7 +211,10 @@ mod tests {
              17.000005 ftruncate(8<{database}>, 0) = 0\n\
              17.000006 pwrite64(9<{log}>, \"{}\", 1, 0) = -1 ENOSPC (No space left on device)\n\
              17.000007 unlink(\"{log}\") = 0\n\
+             17.000007 fsync(7<{folder}>) = 0\n\
+             17.000008 fdatasync(9<{log}>) = ?\n\
              17.000008 --- SIGTERM {{si_signo=SIGTERM}} ---\n\
+             17.000008 ???( <unfinished ...>\n\
              17.000009 +++ exited with 0 +++\n",
             hex("abc"),
             hex("xy"),
@@ -209,6 +231,7 @@ mod tests {
                 call(4, Part::Database, Deed::Write { offset: 512, bytes: b"x".to_vec() }),
                 call(5, Part::Database, Deed::Truncate { length: 0 }),
                 call(7, Part::Log, Deed::Unlink),
+                call(7, Part::Folder, Deed::Sync),
             ]
         );
     }

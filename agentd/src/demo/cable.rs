@@ -17,7 +17,7 @@ use rustix::pty::OpenptFlags;
 use rustix::termios::OptionalActions;
 
 /// How often the thread looks whether it is to end.
-const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 
 /// What the far end says to a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
