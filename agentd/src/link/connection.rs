@@ -142,6 +142,8 @@ pub(super) enum Answer {
 pub(super) enum NotSent {
     /// The driver is behind.
     Full,
+    /// The driver has ended with its connection, which is about to be heard of.
+    Gone,
     /// It can never be sent as it is.
     Invalid(String),
 }

@@ -272,6 +272,7 @@ impl<'a> Session<'a> {
 pub(super) fn given_up(why: NotSent) -> String {
     match why {
         NotSent::Full => "the connection is stuck: too many requests wait for it".into(),
+        NotSent::Gone => "the broker closed the connection".into(),
         NotSent::Invalid(why) => why,
     }
 }

@@ -173,6 +173,7 @@ fn not_sent(error: mqtt::ClientError) -> NotSent {
         mqtt::ClientError::InvalidRequest(_) => {
             NotSent::Invalid("its topic cannot be published to".into())
         }
+        mqtt::ClientError::RequestChannelDisconnected(_) => NotSent::Gone,
         _ => NotSent::Full,
     }
 }
