@@ -6,7 +6,7 @@ use agentd::command::{Call, CallRecord, Command, Denial, Outcome, Route, Status,
 use agentd::feed::Feed;
 use agentd::store::{
     Accepted, Broker, Delivery, Destination, Ending, Intent, Opened, Origin, Plan, Store,
-    StoreConfig, Trace,
+    StoreConfig, StoreError, Trace,
 };
 use agentd_tools::{Effect, Priority, Recovery};
 use serde_json::{Map, Value};
@@ -324,6 +324,40 @@ async fn a_database_that_is_damaged_or_newer_is_moved_aside_and_never_deleted() 
         assert!(matches!(accept(&opened.store, "a").await, Accepted::New(_)));
         assert_eq!(agentd::store::open::probe(&path).expect("it can be read"), None, "{name}");
     }
+}
+
+#[tokio::test]
+async fn a_page_that_is_damaged_while_it_is_in_use_is_told_and_moved_aside_at_the_next_start() {
+    use std::os::unix::fs::FileExt as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    let bench = open(folder.path(), 10);
+    for n in 0..500 {
+        let fields = Map::from_iter([("x".to_owned(), Value::from("y".repeat(2000 + n)))]);
+        bench.store.event("big", fields).await.unwrap();
+    }
+    bench.close();
+    let bench = open(folder.path(), 10);
+    // More than the connection keeps in memory, and not the pages that say what tables there are.
+    let file = std::fs::File::options().write(true).open(folder.path().join("a.db")).unwrap();
+    let bytes = file.metadata().unwrap().len();
+    assert!(bytes > 1 << 20);
+    file.write_all_at(&vec![0xA5; 700_000], bytes - 700_000 - 4096 * 20).unwrap();
+    let read = bench.store.pending(Broker::Upstream, Vec::new(), 1000).await;
+    let all = (0..10).map(|_| bench.store.list_outbox(1000));
+    let listed = futures_util::future::join_all(all).await;
+    let corrupt = |error: &StoreError| matches!(error, StoreError::Corrupt(_));
+    assert!(
+        read.as_ref().is_err_and(corrupt) || listed.iter().any(|l| l.as_ref().is_err_and(corrupt))
+    );
+    let trouble = bench.store.trouble().borrow().clone().expect("it is told");
+    assert!(trouble.to_string().contains("moved aside"), "{trouble}");
+    // A write that works does not make it well.
+    accept(&bench.store, "a").await;
+    assert_eq!(bench.store.trouble().borrow().clone(), Some(trouble));
+    bench.close();
+    let opened = Store::open(&config(folder.path()), 10, Feed::default()).expect("opens");
+    assert!(opened.moved_aside.is_some_and(|moved| moved.to.exists()));
 }
 
 #[test]

@@ -57,7 +57,7 @@ impl Packet {
         self.body.get(2 + usize::from(topic) + id..).unwrap_or_default()
     }
 
-    fn new(head: u8, parts: &[&[u8]]) -> Vec<u8> {
+    fn written(head: u8, parts: &[&[u8]]) -> Vec<u8> {
         let body = parts.concat();
         let mut packet = vec![head];
         let mut length = body.len();
@@ -75,7 +75,7 @@ impl Packet {
 
     /// A PUBLISH of QoS 1.
     pub fn publish(topic: &str, id: u16, payload: &[u8]) -> Vec<u8> {
-        Self::new(PUBLISH | 0x02, &[&text(topic), &id.to_be_bytes(), payload])
+        Self::written(PUBLISH | 0x02, &[&text(topic), &id.to_be_bytes(), payload])
     }
 }
 
@@ -89,7 +89,7 @@ pub async fn connect(port: u16, client_id: &str) -> (OwnedReadHalf, OwnedWriteHa
     let stream = TcpStream::connect(("127.0.0.1", port)).await.expect("the broker listens");
     let (mut reader, mut writer) = stream.into_split();
     // Protocol level 4, a clean session, no keep-alive.
-    let connect = Packet::new(0x10, &[&text("MQTT"), &[4, 2, 0, 0], &text(client_id)]);
+    let connect = Packet::written(0x10, &[&text("MQTT"), &[4, 2, 0, 0], &text(client_id)]);
     writer.write_all(&connect).await.expect("CONNECT is sent");
     let answer = Packet::read(&mut reader).await.expect("CONNACK");
     assert_eq!((answer.head, answer.body), (CONNACK[0], CONNACK[2..].to_vec()));
@@ -99,7 +99,7 @@ pub async fn connect(port: u16, client_id: &str) -> (OwnedReadHalf, OwnedWriteHa
 /// Connects and subscribes with this QoS. What comes is the caller's to read, and to acknowledge or not.
 pub async fn subscriber(port: u16, filter: &str, qos: u8) -> (OwnedReadHalf, OwnedWriteHalf) {
     let (mut reader, mut writer) = connect(port, "raw-subscriber").await;
-    let subscribe = Packet::new(0x82, &[&[0, 1], &text(filter), &[qos]]);
+    let subscribe = Packet::written(0x82, &[&[0, 1], &text(filter), &[qos]]);
     writer.write_all(&subscribe).await.expect("SUBSCRIBE is sent");
     let answer = Packet::read(&mut reader).await.expect("SUBACK");
     assert_eq!((answer.head, answer.body), (0x90, vec![0, 1, qos]));

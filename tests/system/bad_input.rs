@@ -198,3 +198,31 @@ async fn a_full_disk_stops_what_cannot_be_recorded_and_nothing_else() {
     assert_eq!(machine.ask("turn off the pump").await.status, Status::Done);
     machine.until("health is well", async |m| m.degraded("store").await.is_none()).await;
 }
+
+#[tokio::test]
+async fn a_disk_that_gives_errors_stops_what_acts_and_works_again_after_it() {
+    let config = NO_MODEL.to_owned();
+    let machine = Machine::start(Setting { config, ..Setting::default() }).await;
+    assert_eq!(machine.ask("turn on the pump").await.status, Status::Done);
+    let log = machine.path().join("disk/agentd.db-wal");
+    // Each write of the database's log fails as on a worn-out card, for as long as this runs.
+    let mut failing = std::process::Command::new("strace")
+        .args(["-f", "-o", "/dev/null", "-e", "inject=pwrite64:error=EIO", "-P"])
+        .arg(&log)
+        .args(["-p", &machine.daemon_pid().to_string()])
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("strace starts");
+    machine.until("the disk fails", async |m| m.degraded("store").await.is_some()).await;
+    let before = machine.greenhouse.actions().len();
+    let acts = machine.ask("set the fan to 50 percent").await;
+    assert_eq!(acts.status, Status::Failed, "{}", acts.text);
+    assert!(acts.text.contains("cannot be written"), "{}", acts.text);
+    assert_eq!(machine.greenhouse.actions().len(), before, "nothing acts that cannot be recorded");
+    let reads = machine.ask("how warm is it").await;
+    assert_eq!(reads.status, Status::Done, "{}", reads.text);
+    failing.kill().expect("it is ended");
+    failing.wait().expect("it has ended");
+    machine.until("health is well", async |m| m.degraded("store").await.is_none()).await;
+    assert_eq!(machine.ask("turn off the pump").await.status, Status::Done);
+}

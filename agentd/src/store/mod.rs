@@ -48,7 +48,7 @@ pub enum StoreError {
     Full,
     /// The file or its file system cannot be written.
     #[error("the database cannot be written ({0}); nothing can be recorded, so nothing is done")]
-    ReadOnly(String),
+    Unwritable(String),
     /// The file is damaged.
     #[error(
         "the database is damaged ({0}); at the next start it is moved aside and a new one begun"
@@ -71,9 +71,9 @@ impl From<rusqlite::Error> for StoreError {
         let text = error.to_string();
         match error.sqlite_error_code() {
             Some(Code::DiskFull) => Self::Full,
-            Some(Code::ReadOnly | Code::CannotOpen | Code::PermissionDenied) => {
-                Self::ReadOnly(text)
-            }
+            Some(
+                Code::ReadOnly | Code::CannotOpen | Code::PermissionDenied | Code::SystemIoFailure,
+            ) => Self::Unwritable(text),
             Some(Code::DatabaseCorrupt | Code::NotADatabase) => Self::Corrupt(text),
             _ => Self::Sqlite(text),
         }
@@ -147,19 +147,30 @@ impl Store {
     ) -> Result<T, StoreError> {
         let result = self.writer.run(need, job).await;
         let trouble = result.as_ref().err().filter(|error| **error != StoreError::Closed).cloned();
+        self.note_trouble(trouble);
+        result
+    }
+
+    /// Damage stays until the next start, whatever else still works.
+    fn note_trouble(&self, trouble: Option<StoreError>) {
         self.trouble.send_if_modified(|known| {
-            let changed = *known != trouble;
-            *known = trouble;
+            let changed = *known != trouble && !matches!(known, Some(StoreError::Corrupt(_)));
+            if changed {
+                *known = trouble;
+            }
             changed
         });
-        result
     }
 
     async fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.writer.run(Need::Nothing, job).await
+        let result = self.writer.run(Need::Nothing, job).await;
+        if let Err(error @ StoreError::Corrupt(_)) = &result {
+            self.note_trouble(Some(error.clone()));
+        }
+        result
     }
 
     /// Stores a command. When this returns, the sender may be told.

@@ -53,7 +53,6 @@ fn whatever_comes_over_http_is_answered_or_hung_up_on_and_the_server_lives() {
     let board = Board::new(100_000);
     let socket = board.folder.path().join("agentd.sock");
     let http = runtime.block_on(board.http(|config| config.listen = None));
-    #[expect(clippy::disallowed_methods, reason = "the test is the daemon that spawns")]
     let server = runtime.spawn(http.run(CancellationToken::new()));
     let command = r#"{"id":"a1","text":"turn on the pump"}"#;
     let target = Target {

@@ -45,7 +45,7 @@ fn a_sentence_is_refused_or_finds_only_what_was_declared() {
         let text = String::from_utf8_lossy(text);
         let (sentence, said) = text.split_once('\n').unwrap_or((&text, &text));
         let [with, without] = tools(sentence);
-        let Ok(reflex) = Reflex::new(&[with.clone()]) else { return Verdict::Refused };
+        let Ok(reflex) = Reflex::new(std::slice::from_ref(&with)) else { return Verdict::Refused };
         let found = reflex.find(said);
         for around in [format!("  {said} "), format!("{said}.")] {
             assert_eq!(reflex.find(&around), found, "{around:?}");
