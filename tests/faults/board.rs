@@ -1,7 +1,8 @@
 //! The board of the campaign: it counts what it is told to do, by the number that each line carries.
 //!
 //! ```text
-//!  MARK n   LEVEL n   STAMP n   -> OK          READ n -> T=21.5
+//!  MARK n   LEVEL n   PRESS n   STAMP n   -> OK
+//!  READ n -> T=21.5       DID n -> DID n 1 where it did n, else DID n 0
 //! ```
 //!
 //! Whatever mood it is in, it does what it is told: only its answer is late, missing or nonsense. So what
@@ -25,7 +26,7 @@ pub(crate) enum Mood {
 /// Something that it did.
 #[derive(Debug, Clone)]
 pub(crate) struct Action {
-    /// `MARK`, `LEVEL` or `STAMP`.
+    /// `MARK`, `LEVEL`, `PRESS` or `STAMP`.
     pub(crate) word: String,
     pub(crate) number: u32,
     pub(crate) at: Instant,
@@ -102,7 +103,11 @@ impl State {
         let (word, number) = line.split_once(' ').unwrap_or((line, ""));
         match (word, number.parse()) {
             ("READ", Ok::<u32, _>(_)) => answer(Duration::ZERO, b"T=21.5\n"),
-            ("MARK" | "LEVEL" | "STAMP", Ok(number)) => {
+            ("DID", Ok(number)) => {
+                let did = u8::from(self.actions.iter().any(|action| action.number == number));
+                answer(Duration::ZERO, format!("DID {number} {did}\n").as_bytes())
+            }
+            ("MARK" | "LEVEL" | "PRESS" | "STAMP", Ok(number)) => {
                 let (at, wall) = (Instant::now(), SystemTime::now());
                 self.actions.push(Action { word: word.to_owned(), number, at, wall });
                 match self.mood.take() {
@@ -136,6 +141,9 @@ mod tests {
         }
         state.mood = Some(Mood::Mute);
         assert!(state.hear("READ 8").is_some(), "a look is no action");
+        for (line, expected) in [("DID 7", "DID 7 1\n"), ("DID 8", "DID 8 0\n")] {
+            assert_eq!(state.hear(line).map(|it| it.bytes).as_deref(), Some(expected.as_bytes()));
+        }
         assert_eq!(state.mood, Some(Mood::Mute));
         assert_eq!(state.actions.len(), 3);
         assert!(state.hear("MARK").is_some_and(|answer| answer.bytes.starts_with(b"ERR")));

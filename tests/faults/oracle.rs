@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Instant;
 
-use agentd::command::{Outcome, Status};
+use agentd::command::{Outcome, Settled, Status};
 use agentd::store::audit;
 use serde_json::Value;
 
@@ -192,6 +192,16 @@ fn outcomes(evidence: &Evidence, tell: Tell<'_>) {
         if times > 0 && (!acts || outcome.text.contains("Nothing was done.")) {
             tell(Kind::Untrue, format!("command {number} acted, and is told: {}", outcome.text));
         }
+        let without_effect = outcome.error.as_ref().is_some_and(|error| error.code == "no_effect");
+        if times > 0 && without_effect {
+            tell(Kind::Untrue, format!("command {number} acted, and is told: {}", outcome.text));
+        }
+        // What was interrupted again is told as not known, which is true.
+        let told_twice = outcome.status == Status::Interrupted
+            || outcome.calls.iter().any(|call| call.settled == Some(Settled::Repeated));
+        if times > 1 && !told_twice {
+            tell(Kind::Untrue, format!("command {number} was repeated, and no record says so"));
+        }
         if times == 0 && acts && outcome.status == Status::Done {
             tell(
                 Kind::Untrue,
@@ -202,7 +212,7 @@ fn outcomes(evidence: &Evidence, tell: Tell<'_>) {
 }
 
 fn on_board(tool: &str) -> bool {
-    matches!(tool, "mark" | "level" | "stamp")
+    matches!(tool, "mark" | "level" | "press" | "stamp")
 }
 
 /// Every `seq` from 1 on came, each with one event; and every command's events are among them.

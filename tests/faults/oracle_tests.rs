@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use agentd::command::{CallRecord, Route};
+use agentd::command::{CallRecord, Denial, Route};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -22,7 +22,7 @@ fn outcome(id: &str, tool: &str, number: u32, status: Status) -> Outcome {
         ok: status == Status::Done,
         result: None,
         error: None,
-        settled: None,
+        settled: (tool == "level").then_some(Settled::Repeated),
         ms: 1,
     };
     Outcome {
@@ -214,6 +214,32 @@ fn a_record_that_does_not_agree_with_the_board_is_found() {
         let mut denied = outcome("c1", "mark", 1, Status::Failed);
         denied.calls.clear();
         it.results[0] = denied.clone();
+        it.books.inbox[0].outcome = Some(denied);
+        audited(it);
+    };
+    finds(crime, Kind::Untrue, "command 1 acted");
+}
+
+#[test]
+fn a_repeat_that_no_record_tells_of_is_found() {
+    let crime = |it: &mut Evidence| {
+        let mut silent = it.results[1].clone();
+        silent.calls[0].settled = None;
+        it.results.retain(|outcome| outcome.id != silent.id);
+        it.results.push(silent.clone());
+        it.books.inbox[1].outcome = Some(silent);
+        audited(it);
+    };
+    finds(crime, Kind::Untrue, "command 2 was repeated");
+}
+
+#[test]
+fn an_action_that_is_told_as_without_effect_is_found() {
+    let crime = |it: &mut Evidence| {
+        let mut denied = outcome("c1", "press", 1, Status::Failed);
+        denied.error = Some(Denial::new("no_effect", "it took no effect"));
+        it.results[0] = denied.clone();
+        it.results.retain(|outcome| outcome.id != "c1" || *outcome == denied);
         it.books.inbox[0].outcome = Some(denied);
         audited(it);
     };

@@ -59,6 +59,8 @@ pub(crate) enum What {
     Mark,
     /// One that may.
     Level,
+    /// One that must not, but of which the board can be asked whether it was done.
+    Press,
     /// One that a person has to approve.
     Stamp,
     /// A look at the board.
@@ -89,6 +91,7 @@ impl Order {
         match self.what {
             What::Mark => format!("mark {number}"),
             What::Level => format!("level {number}"),
+            What::Press => format!("press {number}"),
             What::Stamp => format!("stamp {number}"),
             What::Read => format!("read {number}"),
             What::Note => format!("note number {number}"),
@@ -229,6 +232,7 @@ impl Writer {
             let what = self.random.weighted(&[
                 (8, What::Mark),
                 (3, What::Level),
+                (3, What::Press),
                 (1, What::Stamp),
                 (1, What::Read),
                 (2, What::Note),

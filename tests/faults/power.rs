@@ -135,8 +135,13 @@ async fn work(random: &mut Random, commands: usize, folder: &Path) -> Result<Wor
 }
 
 fn order(random: &mut Random, number: u32) -> Order {
-    let what =
-        random.weighted(&[(4, What::Mark), (2, What::Level), (1, What::Note), (1, What::Alert)]);
+    let what = random.weighted(&[
+        (4, What::Mark),
+        (2, What::Level),
+        (1, What::Press),
+        (1, What::Note),
+        (1, What::Alert),
+    ]);
     let way = random.weighted(&[(1, Way::Mqtt), (1, Way::Socket)]);
     Order { number, what, way, session: None }
 }
