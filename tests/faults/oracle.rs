@@ -199,7 +199,8 @@ fn outcomes(evidence: &Evidence, tell: Tell<'_>) {
         // What was interrupted again is told as not known, which is true.
         let told_twice = outcome.status == Status::Interrupted
             || outcome.calls.iter().any(|call| call.settled == Some(Settled::Repeated));
-        if times > 1 && !told_twice {
+        let may_repeat = outcome.calls.iter().any(|call| call.tool == "level");
+        if times > 1 && may_repeat && !told_twice {
             tell(Kind::Untrue, format!("command {number} was repeated, and no record says so"));
         }
         if times == 0 && acts && outcome.status == Status::Done {
