@@ -53,7 +53,7 @@ impl Session<'_> {
             (Asked::Row(id), Answer::Refused { fault: Fault::Broker, why }) => {
                 self.link.window.released(id);
                 self.link.pause.refused(id, now);
-                self.rows_wait = true;
+                self.look_again();
                 let server = &self.link.settings.server;
                 let cause = format!("{server} takes no rows for now ({why}); they wait");
                 self.link.health.lose(self.link.names.rows, cause);

@@ -8,13 +8,14 @@ use futures_util::future::join_all;
 use futures_util::{FutureExt as _, StreamExt as _};
 use log::warn;
 
-use super::Link;
 use super::answers::Asked;
 use super::connection::{Event, Message, NotSent};
+use super::errand;
 use super::fault::Fault;
-use super::incoming::{self, Door};
+use super::incoming;
 use super::session::{Session, given_up};
 use super::wire::Presence;
+use crate::command;
 use crate::store::{Destination, OutboxRow, OutboxStats, Refusal, Refused, StoreError};
 
 /// How long a shutdown waits for the broker, in all.
@@ -48,41 +49,23 @@ impl Session<'_> {
             self.answered(asked, answer).await?;
         }
         let now = Instant::now();
-        let (taken, room) = (self.link.window.to_remove(), self.room(now));
-        if taken.is_empty() && room == 0 {
-            return Ok(());
+        let room = self.room(now);
+        self.goes_on = false;
+        for _ in 0..room {
+            let Some(row) = self.ahead.next() else { break };
+            self.goes_on |= !self.send(row, now).await?;
         }
-        // Asked for together, they are one transaction of the store.
-        let store = &self.link.door.store;
-        let (gone, rows, stats) = tokio::join!(
-            async { if taken.is_empty() { Ok(0) } else { store.delivered(taken.clone()).await } },
-            next_rows(self.link, room, now),
-            store.outbox_stats(),
-        );
-        self.link.door.metrics.outbox_delivered_total.add(gone? as u64);
-        self.link.window.removed(&taken);
-        self.tell_outbox(&stats?);
-        let rows = rows?;
-        if room > 0 {
-            // A store that gave none has none; how many it gives at once is its own bound.
-            self.rows_wait = !rows.is_empty();
-        }
-        for row in rows {
-            self.send(row, now).await?;
-        }
+        self.go_on_errand(self.room(now), now);
         Ok(())
     }
 
-    /// How many rows may be sent now; 0 also where none wait, or too few would be worth asking for.
+    /// How many rows may be sent now.
     fn room(&self, now: Instant) -> usize {
-        let window = &self.link.window;
-        if !self.rows_wait || !window.wants_rows() {
-            return 0;
-        }
-        self.link.pause.room(window.room(now), window.under_way(), now)
+        let (window, pause) = (&self.link.window, &self.link.pause);
+        pause.room(window.room(now), window.under_way(), now)
     }
 
-    fn tell_outbox(&mut self, stats: &OutboxStats) {
+    pub(super) fn tell_outbox(&mut self, stats: &OutboxStats) {
         self.link.door.metrics.outbox_pending.set(stats.pending);
         self.link.door.metrics.outbox_dead.set(stats.dead);
         self.tell_dead(stats.dead);
@@ -124,8 +107,13 @@ impl Session<'_> {
         }
     }
 
-    async fn send(&mut self, row: OutboxRow, now: Instant) -> Result<(), Trouble> {
+    /// `false`: it is not under way, and its place in the window is free.
+    async fn send(&mut self, row: OutboxRow, now: Instant) -> Result<bool, Trouble> {
         let OutboxRow { id, destination, payload, expires_at } = row;
+        if expires_at.is_some_and(|at| at <= command::now()) {
+            // It was read ahead. The store finds it when it is asked again.
+            return Ok(false);
+        }
         let (topic, correlation) = match destination {
             Destination::Own(below) => (self.link.door.topics.own(&below), None),
             Destination::Reply { topic, correlation } => (topic, correlation),
@@ -138,16 +126,20 @@ impl Session<'_> {
         if bytes > most {
             // Sent, it would break the connection, and at each new one again.
             let why = format!("it has {bytes} bytes; the broker takes {most}");
-            return self.put_back(id, Fault::Never, why, now).await;
+            self.put_back(id, Fault::Never, why, now).await?;
+            return Ok(false);
         }
         let message = Message { topic, payload, retain: false, correlation, expires_at };
         match self.client.publish(message) {
             Ok(answer) => {
                 self.link.window.sent(id, now);
                 self.ask(Asked::Row(id), answer);
-                Ok(())
+                Ok(true)
             }
-            Err(NotSent::Invalid(why)) => self.put_back(id, Fault::Never, why, now).await,
+            Err(NotSent::Invalid(why)) => {
+                self.put_back(id, Fault::Never, why, now).await?;
+                Ok(false)
+            }
             Err(full) => Err(Trouble::Connection(given_up(full))),
         }
     }
@@ -197,7 +189,7 @@ impl Session<'_> {
         let begun = Instant::now();
         self.held.clear();
         // The shutdown may have been heard of before the last change of the outbox.
-        self.rows_wait = true;
+        self.look_again();
         let rows = tokio::time::timeout(LAST_ROWS, self.last_rows());
         if let Ok(false) = rows.await {
             return;
@@ -223,10 +215,16 @@ impl Session<'_> {
                 Err(Trouble::Store(_)) => return true,
                 Err(Trouble::Connection(_)) => return false,
             }
-            if self.link.window.under_way() == 0 && !self.rows_wait {
+            let waits = self.rows_wait || self.errand.is_some() || !self.ahead.is_empty();
+            if self.link.window.under_way() == 0 && !waits {
                 return true;
             }
             tokio::select! {
+                (brought, is_stale) = errand::back(&mut self.errand) => {
+                    if self.brought(brought, is_stale).is_err() {
+                        return true;
+                    }
+                }
                 Some((asked, answer)) = self.answers.next() => {
                     match self.answered(asked, answer).await {
                         Ok(()) => {}
@@ -240,21 +238,5 @@ impl Session<'_> {
                 },
             }
         }
-    }
-}
-
-async fn next_rows(link: &Link, room: usize, now: Instant) -> Result<Vec<OutboxRow>, StoreError> {
-    if room == 0 {
-        return Ok(Vec::new());
-    }
-    let Door { store, broker, .. } = &link.door;
-    let skip = link.window.skip(now);
-    // The row that a broker stumbled over is tried only if there is no other.
-    let blamed = link.pause.blamed();
-    let others = skip.iter().copied().chain(blamed).collect();
-    let rows = store.pending(*broker, others, room).await?;
-    match blamed {
-        Some(_) if rows.is_empty() => store.pending(*broker, skip, room).await,
-        _ => Ok(rows),
     }
 }

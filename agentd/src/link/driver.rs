@@ -6,6 +6,7 @@
 //!
 //! Bounds: [`CONNECT`] from the first packet to the CONNACK; then those of [`super::pulse`].
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -47,14 +48,15 @@ pub(super) async fn drive(
     // Until the CONNACK the crate has its own bound, which is shorter.
     let mut pulse = Pulse::new(Some(CONNECT + keep_alive), Instant::now());
     loop {
-        let poll = async {
+        // In place: the crates' futures have many kilobytes, and each packet is a poll.
+        let mut poll = pin!(async {
             match &mut eventloop {
                 EventLoop::V4(eventloop) => v4::poll(eventloop).await,
                 EventLoop::V5(eventloop) => v5::poll(eventloop, keep_alive_seconds).await,
             }
-        };
+        });
         let polled = match pulse.deadline() {
-            Some(at) => timeout_at(at.into(), poll).await.unwrap_or_else(|_| {
+            Some(at) => timeout_at(at.into(), poll.as_mut()).await.unwrap_or_else(|_| {
                 Polled::Lost("the broker has stopped answering: check the network".into())
             }),
             None => poll.await,

@@ -15,6 +15,7 @@
 //! within 20 s ([`pulse`]); between attempts [`backoff::FIRST`] to [`backoff::LAST`]; a broker that takes
 //! no rows is tried every [`pause::FIRST`] to [`pause::LAST`]; at shutdown 2 s.
 
+mod ahead;
 mod answers;
 mod backoff;
 pub mod broker;
@@ -22,6 +23,7 @@ pub mod config;
 mod connection;
 mod drain;
 mod driver;
+mod errand;
 mod failback;
 mod fault;
 mod incoming;

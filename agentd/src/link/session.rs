@@ -18,9 +18,11 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::Link;
+use super::ahead::Ahead;
 use super::answers::Asked;
 use super::connection::{Answer, Client, Delivery, EVENTS, Event, Limits, NotSent};
 use super::drain::Trouble;
+use super::errand::{self, Brought, Errand};
 use super::status::Publisher;
 use crate::store::{Broker, StoreError};
 
@@ -46,6 +48,7 @@ pub(super) enum End {
 enum Wake {
     Broker(Option<Event>),
     Answer(Asked, Answer),
+    Store(Brought, bool),
     OutboxChanged,
     StatusChanged,
     Due,
@@ -81,6 +84,10 @@ pub(super) struct Session<'a> {
     store_retry_at: Option<Instant>,
     /// The store may have rows that are not under way.
     pub(super) rows_wait: bool,
+    pub(super) ahead: Ahead,
+    pub(super) errand: Option<Errand>,
+    /// A row was put aside instead of being sent, so that there is room for another one at once.
+    pub(super) goes_on: bool,
     outbox: watch::Receiver<u64>,
     health: watch::Receiver<u64>,
     model: Option<watch::Receiver<Option<String>>>,
@@ -107,6 +114,9 @@ impl<'a> Session<'a> {
             waited: None,
             store_retry_at: None,
             rows_wait: false,
+            ahead: Ahead::default(),
+            errand: None,
+            goes_on: false,
             outbox: link.door.store.outbox_changed(),
             health: link.health.watch(),
             model: Some(link.device.model.clone()),
@@ -153,6 +163,7 @@ impl<'a> Session<'a> {
             () = shutdown.cancelled() => Wake::Shutdown,
             () = moves.cancelled() => Wake::Moves,
             Some((asked, answer)) = self.answers.next() => Wake::Answer(asked, answer),
+            (brought, is_stale) = errand::back(&mut self.errand) => Wake::Store(brought, is_stale),
             event = self.events.recv() => Wake::Broker(event),
             Ok(()) = self.outbox.changed() => Wake::OutboxChanged,
             Ok(()) = self.health.changed() => Wake::StatusChanged,
@@ -170,6 +181,9 @@ impl<'a> Session<'a> {
     fn due(&self) -> Option<Instant> {
         self.limits?;
         let now = Instant::now();
+        if self.goes_on {
+            return Some(now);
+        }
         let (window, pause) = (self.link.window.next_due(now), self.link.pause.due(now));
         let (status, subscription) = (self.publisher.due(), self.subscribed_by);
         [window, pause, status, subscription, self.telemetry_at, self.store_retry_at]
@@ -196,7 +210,12 @@ impl<'a> Session<'a> {
                 Err(Trouble::Store(error)) => self.store_failed(&error, now),
                 Err(Trouble::Connection(cause)) => return Err(cause),
             },
-            Wake::OutboxChanged => self.rows_wait = true,
+            Wake::Store(brought, is_stale) => match self.brought(brought, is_stale) {
+                Ok(()) => {}
+                Err(Trouble::Store(error)) => self.store_failed(&error, now),
+                Err(Trouble::Connection(cause)) => return Err(cause),
+            },
+            Wake::OutboxChanged => self.look_again(),
             Wake::StatusChanged => self.publisher.changed(now),
             Wake::Due => self.due_now(now).await?,
             Wake::Moves | Wake::Shutdown => {}
@@ -244,7 +263,7 @@ impl<'a> Session<'a> {
             return Err("the broker does not answer the subscription".into());
         }
         // A row that had been put back may be sent again.
-        self.rows_wait = true;
+        self.look_again();
         if self.publisher.due().is_some_and(|at| now >= at) {
             self.look_at_status().await?;
         }
@@ -260,6 +279,15 @@ impl<'a> Session<'a> {
             self.publish("telemetry", self.link.door.topics.telemetry(), figures, false)?;
         }
         Ok(())
+    }
+
+    /// The store may have other rows than it had.
+    pub(super) fn look_again(&mut self) {
+        self.ahead.changed();
+        if let Some(errand) = &mut self.errand {
+            errand.outdated();
+        }
+        self.rows_wait = true;
     }
 
     pub(super) fn store_failed(&mut self, error: &StoreError, now: Instant) {

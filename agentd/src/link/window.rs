@@ -10,14 +10,15 @@
 //! broker's Receive Maximum, are under way; at most [`MOST_REFUSED`] are put back, and while that many
 //! are, nothing is sent: then the fault lies with the broker and not with the rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// The most rows under way. It keeps a link of 100 ms round trip at 1280 rows a second, and is what is sent twice
-/// at most after a loss. With the largest payloads it is 8 MiB of memory.
+/// at most after a loss of the connection. With the largest payloads it is 8 MiB of memory.
 pub(super) const LIMIT: usize = 128;
-/// Rows that wait for their removal, before the store is asked for one: each costs the disk a write.
-pub(super) const REMOVED_TOGETHER: usize = LIMIT / 4;
+/// Acknowledged rows that wait for their removal, before the store is asked for one: each removal costs the
+/// disk a write. So many more rows may be sent twice after a kill of the daemon.
+pub(super) const REMOVED_TOGETHER: usize = 512;
 /// The most rows that are put back after a refusal.
 pub(super) const MOST_REFUSED: usize = 64;
 /// A row that is not acknowledged for so long makes the connection suspect. TCP alone would take minutes.
@@ -26,12 +27,6 @@ pub(super) const SUSPECT_AFTER: Duration = Duration::from_secs(20);
 pub(super) const FIRST_RETRY: Duration = Duration::from_secs(5);
 /// A row is never put back for longer than this.
 pub(super) const LAST_RETRY: Duration = Duration::from_secs(300);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Row {
-    UnderWay { since: Instant },
-    Acknowledged,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Refusal {
@@ -43,13 +38,20 @@ struct Refusal {
 #[derive(Debug, Clone)]
 pub(super) struct Window {
     limit: usize,
-    rows: BTreeMap<i64, Row>,
+    /// Since when each is.
+    under_way: BTreeMap<i64, Instant>,
+    acknowledged: BTreeSet<i64>,
     refused: BTreeMap<i64, Refusal>,
 }
 
 impl Default for Window {
     fn default() -> Self {
-        Self { limit: LIMIT, rows: BTreeMap::new(), refused: BTreeMap::new() }
+        Self {
+            limit: LIMIT,
+            under_way: BTreeMap::new(),
+            acknowledged: BTreeSet::new(),
+            refused: BTreeMap::new(),
+        }
     }
 }
 
@@ -58,7 +60,7 @@ impl Window {
     /// because they wait only for their removal, and so do those that the broker refused.
     pub(super) fn connected(&mut self, receive_maximum: u16) {
         self.limit = LIMIT.min(receive_maximum.into()).max(1);
-        self.rows.retain(|_, row| *row == Row::Acknowledged);
+        self.under_way.clear();
     }
 
     /// How many rows may be sent now.
@@ -71,27 +73,26 @@ impl Window {
 
     /// The rows that are not to be sent now, whatever room there is.
     pub(super) fn skip(&self, now: Instant) -> Vec<i64> {
-        self.rows.keys().copied().chain(self.put_back(now)).collect()
+        let known = self.under_way.keys().chain(&self.acknowledged).copied();
+        known.chain(self.put_back(now)).collect()
     }
 
     /// A row has been handed to the connection.
     pub(super) fn sent(&mut self, id: i64, now: Instant) {
-        self.rows.insert(id, Row::UnderWay { since: now });
+        self.under_way.insert(id, now);
     }
 
     /// The broker has taken a row. An answer to a row that is not under way is ignored.
     pub(super) fn acked(&mut self, id: i64) {
-        if let Some(row) = self.rows.get_mut(&id) {
-            *row = Row::Acknowledged;
+        if self.under_way.remove(&id).is_some() {
+            self.acknowledged.insert(id);
             self.refused.remove(&id);
         }
     }
 
     /// The broker has refused a row, or it cannot be sent: it is put back. Returns for how long.
     pub(super) fn refused(&mut self, id: i64, now: Instant) -> Duration {
-        if self.rows.get(&id) != Some(&Row::Acknowledged) {
-            self.rows.remove(&id);
-        }
+        self.under_way.remove(&id);
         let times = self.refused.get(&id).map_or(0, |refusal| refusal.times);
         let delay = FIRST_RETRY.saturating_mul(1 << times.min(16)).min(LAST_RETRY);
         self.make_room_for_refusal(id);
@@ -101,9 +102,7 @@ impl Window {
 
     /// The broker has refused a row through no fault of its own: it may be sent again at any time.
     pub(super) fn released(&mut self, id: i64) {
-        if matches!(self.rows.get(&id), Some(Row::UnderWay { .. })) {
-            self.rows.remove(&id);
-        }
+        self.under_way.remove(&id);
     }
 
     /// A row is not to be sent any more.
@@ -113,34 +112,25 @@ impl Window {
 
     /// The rows that the broker has taken and that are still in the store.
     pub(super) fn acknowledged(&self) -> Vec<i64> {
-        let taken = |(id, row): (&i64, &Row)| (*row == Row::Acknowledged).then_some(*id);
-        self.rows.iter().filter_map(taken).collect()
+        self.acknowledged.iter().copied().collect()
     }
 
-    /// Those of them whose removal is due: many, or the last ones, of which nothing else would remind.
-    pub(super) fn to_remove(&self) -> Vec<i64> {
-        let taken = self.acknowledged();
-        let due = taken.len() >= REMOVED_TOGETHER || self.under_way() == 0;
-        if due { taken } else { Vec::new() }
-    }
-
-    /// Whether the window is worth filling: at half of it, so that the store is asked for many rows at once.
-    pub(super) fn wants_rows(&self) -> bool {
-        self.under_way() <= self.limit / 2
+    /// Whether their removal is due: they are many, or the last ones, of which nothing else would remind.
+    pub(super) fn is_removal_due(&self) -> bool {
+        let last = self.under_way.is_empty() && !self.acknowledged.is_empty();
+        last || self.acknowledged.len() >= REMOVED_TOGETHER
     }
 
     /// Rows have been removed from the store.
     pub(super) fn removed(&mut self, ids: &[i64]) {
         for id in ids {
-            if self.rows.get(id) == Some(&Row::Acknowledged) {
-                self.rows.remove(id);
-            }
+            self.acknowledged.remove(id);
         }
     }
 
     /// How many rows are under way.
     pub(super) fn under_way(&self) -> usize {
-        self.rows.values().filter(|row| matches!(row, Row::UnderWay { .. })).count()
+        self.under_way.len()
     }
 
     /// Whether a row has been under way for too long.
@@ -156,11 +146,7 @@ impl Window {
     }
 
     fn suspect_at(&self) -> Option<Instant> {
-        let since = |row: &Row| match row {
-            Row::UnderWay { since } => Some(*since),
-            Row::Acknowledged => None,
-        };
-        self.rows.values().filter_map(since).min().map(|since| since + SUSPECT_AFTER)
+        self.under_way.values().min().map(|since| *since + SUSPECT_AFTER)
     }
 
     fn put_back(&self, now: Instant) -> impl Iterator<Item = i64> {

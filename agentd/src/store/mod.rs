@@ -332,8 +332,9 @@ impl Store {
             .run(move |db| {
                 let rows = outbox::pending(db, broker, &skip, limit)?;
                 let expired = |row: &OutboxRow| row.expires_at.is_some_and(|at| at <= now);
-                let gap = broker == Broker::Upstream && gap::is_to_be_told(db)?;
-                Ok((rows.clone(), gap || rows.iter().any(expired)))
+                let untidy = rows.iter().any(expired)
+                    || (broker == Broker::Upstream && gap::is_to_be_told(db)?);
+                Ok((rows, untidy))
             })
             .await?;
         if !untidy {
@@ -405,7 +406,9 @@ impl Store {
                 .write_in_order(move |db| Ok(retention::housekeep(db, limits, run_seconds, now)?))
                 .await?;
             gone += round;
-            if round == 0 {
+            if round > 0 {
+                self.outbox_changed.send_modify(|n| *n += 1);
+            } else {
                 return Ok(gone);
             }
         }

@@ -1,6 +1,7 @@
 //! Outbox rows: sent, refused, lost and sent again.
 
 use agentd::link::broker::EmbeddedBroker;
+use agentd::store::dead;
 use serde_json::{Map, json};
 
 use crate::board::{Board, broker, config, until};
@@ -65,6 +66,41 @@ async fn a_row_that_is_larger_than_the_broker_takes_does_not_hold_up_the_others(
     assert_eq!(gap, "agentd/bench/event/gap", "the fleet is told what does not come");
     until("nothing else is left", async || board.left().await.is_empty()).await;
     assert!(board.is_lost("outbox"));
+}
+
+#[tokio::test]
+async fn more_rows_than_the_window_that_are_all_too_large_do_not_hold_up_the_next_one() {
+    let listener = Listener::new(true).await;
+    let mut board = Board::new(listener.config());
+    for _ in 0..200 {
+        let large = Map::from_iter([("text".to_owned(), json!("x".repeat(2000)))]);
+        board.store.event("note", large).await.expect("event");
+    }
+    board.events(1).await;
+    board.link();
+    let mut broker = listener.accept().await;
+    // Maximum Packet Size 1000.
+    let connack = [0x20, 8, 0, 0, 5, 0x27, 0, 0, 0x03, 0xe8];
+    let event = broker.until_events(1, &connack, true).await;
+    assert_eq!(event[0].topic, "agentd/bench/event/reading");
+}
+
+#[tokio::test]
+async fn rows_that_a_person_removes_are_not_sent_though_they_were_read_ahead() {
+    let listener = Listener::new(true).await;
+    let mut board = Board::new(listener.config());
+    board.events(600).await;
+    board.link();
+    let mut broker = listener.accept().await;
+    assert_eq!(broker.until_events(128, &CONNACK_5, false).await.len(), 128);
+    assert_eq!(board.store.purge_outbox(dead::Which::All).await.expect("purged"), 600);
+    broker.puback(0).await;
+    board.store.event("note", Map::new()).await.expect("event");
+    let after = broker.until_events(2, &CONNACK_5, true).await;
+    let mut topics: Vec<&str> = after.iter().map(|event| event.topic.as_str()).collect();
+    topics.sort_unstable();
+    assert_eq!(topics, ["agentd/bench/event/gap", "agentd/bench/event/note"]);
+    board.until_empty().await;
 }
 
 #[tokio::test]
