@@ -270,9 +270,10 @@ async fn a_flood_is_refused_honestly_in_bounded_memory_and_leaves_nothing_behind
         (machine.client.command(&note()).await.expect("an answer"), begun.elapsed())
     });
     let ended = Instant::now();
-    while taken().await < u64::from(MESSAGES) + 2 {
-        let before = taken().await;
-        machine.until("more is taken in", async |_| taken().await > before).await;
+    let mut seen = taken().await;
+    while seen < u64::from(MESSAGES) + 2 {
+        machine.until("more is taken in", async |_| taken().await > seen).await;
+        seen = taken().await;
     }
     let all_taken = ended.elapsed();
     // The last good one of the flood came when many waited.
