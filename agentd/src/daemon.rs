@@ -34,6 +34,7 @@ use crate::link::broker::EmbeddedBroker;
 use crate::link::config::MqttConfig;
 use crate::link::{self, Link};
 use crate::metrics::Metrics;
+use crate::model::config::ModelConfig;
 use crate::model::supervisor::Supervisor;
 use crate::model::{self, Model};
 use crate::policy::Policy;
@@ -117,6 +118,7 @@ pub async fn run(config: Config) -> Result<()> {
         metrics: Arc::clone(&metrics),
         max_tokens: config.model.max_tokens,
         max_calls: config.model.max_calls,
+        grounded: config.model.grounded,
         heartbeat: heartbeat.clone(),
     })
     .map_err(|errors| {
@@ -287,13 +289,10 @@ fn start_model(
     match config.model.source() {
         Ok(Some(source)) => {
             let program = worker_program()?;
-            let (model, supervisor) = Supervisor::new(
-                &config.model,
-                &source,
-                program,
-                health.clone(),
-                Arc::clone(metrics),
-            );
+            let prefixes = config.store.path.with_file_name("prefixes");
+            let settings = ModelConfig { prefixes: Some(prefixes), ..config.model.clone() };
+            let (model, supervisor) =
+                Supervisor::new(&settings, &source, program, health.clone(), Arc::clone(metrics));
             base.start("model", supervisor.run(base.stop.clone()));
             Ok(model)
         }

@@ -13,6 +13,7 @@ pub mod demo;
 pub mod feed;
 pub mod footprint;
 pub mod front;
+pub mod ground;
 pub mod health;
 pub mod http;
 pub mod journal;

@@ -56,6 +56,8 @@ metrics! {
     worker_starts_total: "counter",
     /// 1 while a model is loaded and ready.
     model_ready: "gauge",
+    /// Prompts whose state came from the disk.
+    model_prompts_restored_total: "counter",
     /// Prompt tokens that were taken from the KV cache.
     model_tokens_reused_total: "counter",
     /// Prompt tokens that were decoded.

@@ -10,7 +10,7 @@
 use serde_json::{Map, Number, Value, json};
 
 use crate::near::nearest;
-use crate::spec::{Param, ParamKind};
+use crate::spec::{Format, Param, ParamKind};
 use crate::{Args, ToolSpec};
 
 /// The longest string where the parameter declares no `max_length`, in characters.
@@ -154,6 +154,9 @@ pub(crate) fn check_value(name: &str, param: &Param, value: &Value) -> Result<Va
             };
             match &param.choices {
                 Some(choices) => choice(choices, &text).map(Value::String).ok_or_else(not_allowed),
+                None if param.format == Some(Format::Time) => {
+                    time(&text).map(Value::String).ok_or_else(not_allowed)
+                }
                 None => check_text(name, param, text),
             }
         }
@@ -183,6 +186,17 @@ fn check_text(name: &str, param: &Param, text: String) -> Result<Value, ArgError
         return Err(ArgError::ControlCharacter { name: name.to_owned() });
     }
     Ok(Value::String(text))
+}
+
+/// A time of day with two digits each: `6:05` is `06:05`.
+fn time(text: &str) -> Option<String> {
+    let (hour, minute) = text.trim().split_once(':')?;
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    if !digits(hour) || !digits(minute) || hour.len() > 2 || minute.len() != 2 {
+        return None;
+    }
+    let (hour, minute): (u8, u8) = (hour.parse().ok()?, minute.parse().ok()?);
+    (hour < 24 && minute < 60).then(|| format!("{hour:02}:{minute:02}"))
 }
 
 /// The declared word that the text means. The very word goes before one that differs in case.
@@ -255,6 +269,9 @@ fn allowed(param: &Param) -> String {
         };
     }
     let what = match param.kind {
+        ParamKind::String if param.format == Some(Format::Time) => {
+            return "a time of day as 18:30".to_owned();
+        }
         ParamKind::String => return "text".to_owned(),
         ParamKind::Boolean => return "true or false".to_owned(),
         ParamKind::Integer => "a whole number",
@@ -271,6 +288,8 @@ fn param_schema(param: &Param) -> Value {
     schema.insert("type".into(), json!(param.kind));
     if let Some(choices) = &param.choices {
         schema.insert("enum".into(), json!(choices));
+    } else if param.format == Some(Format::Time) {
+        schema.insert("pattern".into(), json!("^([01][0-9]|2[0-3]):[0-5][0-9]$"));
     } else if param.kind == ParamKind::String {
         let max = param.max_length.unwrap_or(DEFAULT_MAX_CHARS);
         schema.insert("maxLength".into(), json!(max));
@@ -283,7 +302,8 @@ fn param_schema(param: &Param) -> Value {
     if let Some(default) = &param.default {
         schema.insert("default".into(), default.clone());
     }
-    if let Some(description) = &param.description {
+    let unit = param.unit.map(|unit| format!("in {}", unit.name()));
+    if let Some(description) = param.description.clone().or(unit) {
         schema.insert("description".into(), json!(description));
     }
     Value::Object(schema)
@@ -318,6 +338,23 @@ mod tests {
                 "why": {"max_length": 4, "default": ""},
             },
         }))
+    }
+
+    #[test]
+    fn a_time_of_day_gets_two_digits_each_and_another_text_is_refused() {
+        let spec = ToolSpec::from_json(json!({
+            "name": "wake", "description": "d", "kind": "note", "params": {"at": {"format": "time"}},
+        }));
+        let check = |at: &str| {
+            let args = check_args(&spec, json!({ "at": at }).as_object().expect("an object"));
+            args.map(|args| args["at"].as_str().unwrap_or_default().to_owned())
+        };
+        assert_eq!(check("6:05").as_deref(), Ok("06:05"));
+        assert_eq!(check(" 23:59 ").as_deref(), Ok("23:59"));
+        for wrong in ["24:00", "23:60", "6", "6:5", "+6:05", "06:05:00", "noon", ""] {
+            let error = check(wrong).expect_err(wrong).to_string();
+            assert!(error.contains("at must be a time of day as 18:30"), "{error}");
+        }
     }
 
     #[track_caller]

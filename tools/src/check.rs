@@ -152,6 +152,16 @@ fn check_param(key: &str, param: &Param, errors: &mut Vec<SpecError>) {
     {
         wrong("min", &format!("is {min}, which is more than `max`, {max}"));
     }
+    if param.unit.is_some() && !is_number {
+        wrong("unit", "is only for `integer` and `number`");
+    }
+    let is_free = is_string && param.choices.is_none();
+    if param.format.is_some() && !is_free {
+        wrong("format", "is only for a string without `enum`");
+    }
+    if param.verbatim && (!is_free || param.format.is_some()) {
+        wrong("verbatim", "is only for a string without `enum` and `format`");
+    }
     if let Some(max) = param.max_length {
         if !is_string {
             wrong("max_length", "is only for a string");

@@ -20,6 +20,7 @@ pub mod spec;
 pub mod sql;
 pub mod template;
 pub mod toolbox;
+pub mod unit;
 
 use std::time::Instant;
 

@@ -45,6 +45,7 @@ pub(crate) fn with_default_params(mut spec: ToolSpec) -> ToolSpec {
     if spec.kind == Kind::Note && spec.params.is_empty() {
         let text = Param {
             max_length: Some(MAX_CHARS),
+            verbatim: true,
             description: Some("what to note".into()),
             ..Param::default()
         };

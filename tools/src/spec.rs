@@ -7,6 +7,8 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::unit::Unit;
+
 /// How long one call may take where `timeout_ms` is not given.
 pub const DEFAULT_TIMEOUT_MS: u64 = 2000;
 
@@ -153,15 +155,33 @@ pub struct Param {
     /// The greatest value, inclusive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<f64>,
+    /// What a number counts, as `minutes`. A model then gives what the person said in this unit: "half an
+    /// hour" is 30.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Unit>,
     /// The longest string, in characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_length: Option<usize>,
+    /// The form of a string.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
+    /// Set it where a string is to be in the person's own words: a model may then only give a run of them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub verbatim: bool,
     /// The value where none is given; it makes the parameter optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<Value>,
     /// What it means, for the model and the kiosk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+}
+
+/// The form of a string.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// A time of day, as `18:30`.
+    Time,
 }
 
 /// A parameter's type.

@@ -151,7 +151,7 @@ impl Agent {
         let (pieces, mut heard) = mpsc::channel(PIECES);
         let answer = self
             .model
-            .ask(messages, self.grammar.clone(), self.max_tokens, deadline, Some(pieces))
+            .ask(messages, self.grammar(text), self.max_tokens, deadline, Some(pieces))
             .fuse();
         tokio::pin!(answer);
         let answer = loop {

@@ -21,6 +21,7 @@ use futures_util::stream::FuturesUnordered;
 use log::warn;
 use tokio_util::sync::CancellationToken;
 
+use crate::ground::Grounds;
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::model::{Message, Model, grammar};
@@ -54,6 +55,8 @@ pub struct Parts {
     pub max_tokens: u32,
     /// The most calls of one answer of the model.
     pub max_calls: usize,
+    /// Whether the model may give only values that stand in the request.
+    pub grounded: bool,
     /// The loop's sign of life.
     pub heartbeat: Heartbeat,
 }
@@ -68,22 +71,22 @@ pub struct Agent {
     metrics: Arc<Metrics>,
     reflex: Reflex,
     preamble: Vec<Message>,
-    grammar: String,
     max_tokens: u32,
+    max_calls: usize,
+    grounded: bool,
     /// A sentence that is understood without a model, to tell a person who is at a loss.
     hint: Option<String>,
     heartbeat: Heartbeat,
 }
 
 impl Agent {
-    /// Compiles sentences, prompt and grammar.
+    /// Compiles sentences and prompt.
     pub fn new(parts: Parts) -> Result<Self, Vec<SentenceError>> {
         let specs: Vec<_> = parts.toolbox.specs().cloned().collect();
         let hint = specs.iter().flat_map(|spec| &spec.examples).map(|e| e.say.clone()).next();
         Ok(Self {
             reflex: Reflex::new(&specs)?,
             preamble: prompt::preamble(&specs),
-            grammar: grammar::calls(&specs.iter().collect::<Vec<_>>(), parts.max_calls),
             hint,
             store: parts.store,
             toolbox: parts.toolbox,
@@ -92,8 +95,17 @@ impl Agent {
             health: parts.health,
             metrics: parts.metrics,
             max_tokens: parts.max_tokens,
+            max_calls: parts.max_calls,
+            grounded: parts.grounded,
             heartbeat: parts.heartbeat,
         })
+    }
+
+    /// The grammar of the answer to a request.
+    fn grammar(&self, request: &str) -> String {
+        let grounds = self.grounded.then(|| Grounds::of(request));
+        let specs: Vec<_> = self.toolbox.specs().collect();
+        grammar::calls(&specs, self.max_calls, grounds.as_ref())
     }
 
     /// Works until `stop` says so; then lets what is under way end, for at most [`STOP`].

@@ -3,7 +3,7 @@
 //! Bound: at most [`MAX_EXAMPLES`] examples, two of a tool at first, so that no tool crowds out another.
 //! Whether it all fits the context is checked by the worker, which refuses and never truncates.
 
-use agentd_tools::spec::{Param, ParamKind, ToolSpec};
+use agentd_tools::spec::{Format, Param, ParamKind, ToolSpec};
 
 use crate::command::Call;
 use crate::model::Message;
@@ -51,14 +51,16 @@ fn kind(param: &Param) -> String {
         return choices.join("|");
     }
     let name = match param.kind {
+        ParamKind::String if param.format == Some(Format::Time) => "time",
         ParamKind::String => "text",
         ParamKind::Integer => "int",
         ParamKind::Number => "number",
         ParamKind::Boolean => "true|false",
     };
+    let unit = param.unit.map_or_else(String::new, |unit| format!(" {}", unit.name()));
     match (param.min, param.max) {
-        (Some(min), Some(max)) => format!("{name} {min}..{max}"),
-        _ => name.to_owned(),
+        (Some(min), Some(max)) => format!("{name} {min}..{max}{unit}"),
+        _ => format!("{name}{unit}"),
     }
 }
 

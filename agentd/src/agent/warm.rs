@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use log::{info, warn};
 
 use super::{Agent, prompt};
-use crate::model::State;
+use crate::model::{ModelError, State, Usage};
 
 /// How long it may take: a prompt of a thousand tokens on the slowest board.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -29,23 +29,29 @@ impl Agent {
     }
 
     async fn warm(&self) {
-        let begun = Instant::now();
-        let messages = prompt::messages(&self.preamble, REQUEST);
-        let deadline = begun + PATIENCE;
-        let answer =
-            self.model.ask(messages, self.grammar.clone(), self.max_tokens, deadline, None).await;
-        match answer {
-            Ok(answer) => {
-                let (tokens, ms) = (answer.usage.prefilled, answer.usage.total_ms);
-                info!(tokens = tokens, ms = ms; "the prompt's static part is computed");
+        let deadline = Instant::now() + PATIENCE;
+        match self.try_warm(deadline).await {
+            Ok(Usage { reused, prefilled, total_ms, .. }) => {
+                self.metrics.model_prompts_restored_total.add(u64::from(reused > 0));
+                info!(restored = reused, computed = prefilled, ms = total_ms;
+                      "the prompt's static part is there");
             }
             // A prompt that does not fit is told here, before a person finds out.
             Err(error) => {
                 warn!(error:% = error; "the model cannot be asked");
-                if let crate::model::ModelError::Refused(why) = error {
+                if let ModelError::Refused(why) = error {
                     self.health.lose("model", format!("it cannot be asked: {why}"));
                 }
             }
         }
+    }
+
+    async fn try_warm(&self, deadline: Instant) -> Result<Usage, ModelError> {
+        let usage = self.model.prepare(self.preamble.clone(), deadline).await?;
+        // Whether there is room for a request and an answer, and the grammar compiles.
+        let (messages, grammar) =
+            (prompt::messages(&self.preamble, REQUEST), self.grammar(REQUEST));
+        self.model.ask(messages, grammar, self.max_tokens, deadline, None).await?;
+        Ok(usage)
     }
 }

@@ -28,6 +28,12 @@ pub struct ModelConfig {
     /// The most calls of one answer. Raise it where a sentence should do several things; a small model
     /// then also makes more mistakes.
     pub max_calls: usize,
+    /// Whether numbers, times and verbatim texts may only be what stands in the request. Unset it for a
+    /// large model, or for requests in another language than English.
+    pub grounded: bool,
+    /// Where the states of prompts are kept over a restart: beside the database. Not a key of the file.
+    #[serde(skip)]
+    pub prefixes: Option<PathBuf>,
     /// A script that answers in the model's place. Set it in tests only.
     pub scripted: Option<PathBuf>,
 }
@@ -42,6 +48,8 @@ impl Default for ModelConfig {
             threads: 0,
             max_tokens: 256,
             max_calls: 1,
+            grounded: true,
+            prefixes: None,
             scripted: None,
         }
     }

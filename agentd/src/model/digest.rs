@@ -58,7 +58,7 @@ pub fn record(path: &Path, sha256: &str) -> io::Result<()> {
     std::fs::write(record_path(path), format!("{sha256}  {name}\n"))
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a String does not fail.
         let _ = write!(text, "{byte:02x}");

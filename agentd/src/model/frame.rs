@@ -36,7 +36,7 @@ pub enum ToWorker {
         messages: Vec<Message>,
         /// A Lark grammar that the answer obeys.
         grammar: String,
-        /// The most tokens that the answer may have.
+        /// The most tokens that the answer may have; 0 where only the messages' state is wanted.
         max_tokens: u32,
         /// How long the answer is waited for, in milliseconds from the worker's receipt. It is not a
         /// point in time because the two processes share no monotonic clock that serde could carry.

@@ -14,10 +14,11 @@
 use std::fmt::Write as _;
 
 use agentd_tools::ToolSpec;
-use agentd_tools::spec::{Param, ParamKind};
+use agentd_tools::spec::{Format, Param, ParamKind};
 use serde_json::{Map, Value, json};
 
 use crate::command::{Call, is_bare_word};
+use crate::ground::Grounds;
 
 /// The longest free string where a parameter declares no `max_length`, in characters.
 pub const MAX_TEXT_CHARS: usize = 200;
@@ -25,11 +26,20 @@ pub const MAX_TEXT_CHARS: usize = 200;
 /// What the model writes where no tool fits.
 pub const NONE: &str = "none()";
 
+/// A time of day, as the call syntax writes it.
+const TIME: &str = r#"/"([01][0-9]|2[0-3]):[0-5][0-9]"/"#;
+
 /// The grammar of an answer in plain words, for an ask without tools.
 pub const FREE_TEXT: &str = "start: TEXT\nTEXT: /(.|\\n)+/\n";
 
-/// The Lark grammar of 1 to `max_calls` calls, one a line, or of `none()`.
-pub fn calls(tools: &[&ToolSpec], max_calls: usize) -> String {
+/// The Lark grammar of 1 to `max_calls` calls, one a line, or of `none()`. With `grounds`, numbers, times and
+/// verbatim texts are only what stands in the request; a tool that needs one and finds none is left out.
+pub fn calls(tools: &[&ToolSpec], max_calls: usize, grounds: Option<&Grounds>) -> String {
+    let can_be_called = |tool: &&&ToolSpec| {
+        let mut params = tool.params.values();
+        params.all(|param| param.default.is_some() || value_rule(param, grounds).is_some())
+    };
+    let tools: Vec<&ToolSpec> = tools.iter().filter(can_be_called).copied().collect();
     let mut lark = format!("start: {}", literal(NONE));
     if !tools.is_empty() {
         let more = max_calls.saturating_sub(1);
@@ -43,33 +53,49 @@ pub fn calls(tools: &[&ToolSpec], max_calls: usize) -> String {
     }
     lark.push('\n');
     for (t, tool) in tools.iter().enumerate() {
-        tool_rules(&mut lark, t, tool);
+        tool_rules(&mut lark, t, tool, grounds);
+    }
+    if let Some(grounds) = grounds {
+        let _ = writeln!(lark, "{}", said(grounds));
     }
     lark
+}
+
+/// The terminal of what the person said: a run of words, as it stands between the quotes of a JSON string.
+fn said(grounds: &Grounds) -> String {
+    let escaped = |chunk: &String| {
+        let json = Value::from(chunk.as_str()).to_string();
+        json.strip_prefix('"').and_then(|json| json.strip_suffix('"')).map(str::to_owned)
+    };
+    let chunks: Vec<String> = grounds.chunks().iter().filter_map(escaped).collect();
+    // Neither empty nor with a space at an end.
+    format!("SAID: /[^ ]|[^ ].*[^ ]/ & %regex {}", json!({ "substring_chunks": chunks }))
 }
 
 /// The rules of one tool. For each parameter there are two states, "nothing is written yet" (`first`)
 /// and "something is" (`more`), which differ in the comma; so the commas come out right whichever
 /// optional parameters are left out, and the grammar grows linearly.
-fn tool_rules(lark: &mut String, t: usize, tool: &ToolSpec) {
+fn tool_rules(lark: &mut String, t: usize, tool: &ToolSpec, grounds: Option<&Grounds>) {
     let _ = writeln!(lark, "t{t}: {} t{t}_first0", literal(&format!("{}(", tool.name)));
     let mut reachable = (true, false);
     for (p, (key, param)) in tool.params.iter().enumerate() {
         let next = p + 1;
         let optional = param.default.is_some();
+        let value = value_rule(param, grounds);
         for (state, comma, reached) in [("first", "", reachable.0), ("more", ", ", reachable.1)] {
             if !reached {
                 continue;
             }
             let given = literal(&format!("{comma}{key}="));
-            let _ = write!(lark, "t{t}_{state}{p}: {given} t{t}_p{p} t{t}_more{next}");
-            if optional {
-                let _ = write!(lark, " | t{t}_{state}{next}");
-            }
-            lark.push('\n');
+            let given = value.is_some().then(|| format!("{given} t{t}_p{p} t{t}_more{next}"));
+            let left_out = optional.then(|| format!("t{t}_{state}{next}"));
+            let ways: Vec<String> = given.into_iter().chain(left_out).collect();
+            let _ = writeln!(lark, "t{t}_{state}{p}: {}", ways.join(" | "));
         }
-        let _ = writeln!(lark, "t{t}_p{p}: {}", value_rule(param));
-        reachable = (reachable.0 && optional, true);
+        reachable = (reachable.0 && optional, value.is_some() || (reachable.1 && optional));
+        if let Some(value) = value {
+            let _ = writeln!(lark, "t{t}_p{p}: {value}");
+        }
     }
     let end = tool.params.len();
     if reachable.0 {
@@ -80,8 +106,26 @@ fn tool_rules(lark: &mut String, t: usize, tool: &ToolSpec) {
     }
 }
 
-fn value_rule(param: &Param) -> String {
-    match param.kind {
+/// What may be written for a parameter; none where the request has nothing for it.
+fn value_rule(param: &Param, grounds: Option<&Grounds>) -> Option<String> {
+    if let Some(grounds) = grounds {
+        let values = match param.kind {
+            ParamKind::Integer | ParamKind::Number => {
+                Some(grounds.numbers(param).iter().map(|value| json!(value)).map(plain).collect())
+            }
+            ParamKind::String if param.format == Some(Format::Time) => {
+                Some(grounds.times().iter().map(|time| written(time)).collect::<Vec<_>>())
+            }
+            ParamKind::String if param.verbatim => {
+                return (!grounds.chunks().is_empty()).then(|| r#""\"" SAID "\"""#.to_owned());
+            }
+            _ => None,
+        };
+        if let Some(values) = values {
+            return (!values.is_empty()).then(|| alternatives(&values));
+        }
+    }
+    Some(match param.kind {
         ParamKind::Boolean => r#""true" | "false""#.to_owned(),
         ParamKind::Integer => {
             let (min, max) = (param.min.map(f64::ceil), param.max.map(f64::floor));
@@ -96,15 +140,25 @@ fn value_rule(param: &Param) -> String {
         }
         ParamKind::String => match param.choices.as_deref() {
             Some(choices) if !choices.is_empty() => {
-                let words = choices.iter().map(|choice| literal(&written(choice)));
-                words.collect::<Vec<_>>().join(" | ")
+                alternatives(&choices.iter().map(|choice| written(choice)).collect::<Vec<_>>())
             }
+            _ if param.format == Some(Format::Time) => TIME.to_owned(),
             _ => {
                 let max_length = param.max_length.unwrap_or(MAX_TEXT_CHARS);
                 format!("%json {}", json!({ "type": "string", "maxLength": max_length }))
             }
         },
-    }
+    })
+}
+
+fn alternatives(values: &[String]) -> String {
+    values.iter().map(|value| literal(value)).collect::<Vec<_>>().join(" | ")
+}
+
+/// A number without the `.0` of a whole one.
+fn plain(number: Value) -> String {
+    let text = number.to_string();
+    text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)
 }
 
 fn range_rule(kind: &str, min: Option<Value>, max: Option<Value>) -> String {

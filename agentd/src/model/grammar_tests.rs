@@ -1,4 +1,5 @@
 use agentd_tools::spec::Kind;
+use agentd_tools::unit::Unit;
 use indexmap::IndexMap;
 use llguidance::toktrie::ApproximateTokEnv;
 use proptest::prelude::*;
@@ -89,7 +90,7 @@ fn greenhouse() -> Vec<ToolSpec> {
 #[test]
 fn the_declared_calls_are_taken_and_others_are_rejected_at_the_byte_that_is_wrong() {
     let specs = greenhouse();
-    let grammar = calls(&specs.iter().collect::<Vec<_>>(), 2);
+    let grammar = calls(&specs.iter().collect::<Vec<_>>(), 2, None);
     accepts(&grammar, "none()");
     accepts(&grammar, "set_output(device=pump, state=on)");
     accepts(&grammar, "set_output(device=\"grow light\", state=off)");
@@ -111,19 +112,67 @@ fn the_declared_calls_are_taken_and_others_are_rejected_at_the_byte_that_is_wron
 }
 
 #[test]
+fn what_is_grounded_can_only_be_what_the_request_says() {
+    let minutes = Param { unit: Unit::of("minutes"), ..number(ParamKind::Integer, 1.0, 240.0) };
+    let time = Param { format: Some(Format::Time), ..Param::default() };
+    let text = Param { verbatim: true, ..Param::default() };
+    let specs = [
+        tool(
+            "run",
+            [
+                ("device".to_owned(), words(&["pump", "fan"])),
+                ("minutes".to_owned(), minutes.clone()),
+            ],
+        ),
+        tool(
+            "open",
+            [("minutes".to_owned(), optional(minutes, 5)), ("force".to_owned(), words(&["yes"]))],
+        ),
+        tool("wake", [("time".to_owned(), time)]),
+        tool("note", [("text".to_owned(), text)]),
+    ];
+    let specs: Vec<_> = specs.iter().collect();
+    let grammar = |request: &str| calls(&specs, 1, Some(&Grounds::of(request)));
+    let said = grammar("run the  \"big\" pump for half an hour, at 6pm");
+    accepts(&said, "run(device=pump, minutes=30)");
+    accepts(&said, "run(device=fan, minutes=30)");
+    rejects(&said, "run(device=pump, minutes=", "15");
+    accepts(&said, "open(minutes=30, force=yes)");
+    accepts(&said, "open(force=yes)");
+    accepts(&said, "wake(time=\"18:00\")");
+    rejects(&said, "wake(time=\"18:", "30");
+    accepts(&said, r#"note(text="the \"big\" pump")"#);
+    accepts(&said, r#"note(text="half an hour, at 6pm")"#);
+    rejects(&said, "note(text=\"the ", "small");
+    rejects(&said, "note(text=\"", "\"");
+    rejects(&said, "note(text=\"pump ", "\")");
+    rejects(&said, "note(text=\"", "ump");
+    // What cannot be said is not offered.
+    let less = grammar("run the pump");
+    rejects(&less, "", "run");
+    rejects(&less, "", "wake");
+    rejects(&less, "open(", "minutes=5");
+    accepts(&less, "open(force=yes)");
+    accepts(&less, "none()");
+    let nothing = grammar("  ");
+    rejects(&nothing, "no", "te");
+    accepts(&nothing, "none()");
+}
+
+#[test]
 fn the_bounds_on_calls_and_on_text_hold_at_and_one_over() {
     let specs = greenhouse();
     let specs: Vec<_> = specs.iter().collect();
-    accepts(&calls(&specs, 2), "status()\nstatus()");
-    rejects(&calls(&specs, 2), "status()\nstatus()", "\n");
-    rejects(&calls(&specs, 1), "status()", "\n");
-    rejects(&calls(&specs, 0), "status()", "\n");
-    accepts(&calls(&specs, 1), "note(text=\"12345\")");
-    rejects(&calls(&specs, 1), "note(text=\"12345", "6");
+    accepts(&calls(&specs, 2, None), "status()\nstatus()");
+    rejects(&calls(&specs, 2, None), "status()\nstatus()", "\n");
+    rejects(&calls(&specs, 1, None), "status()", "\n");
+    rejects(&calls(&specs, 0, None), "status()", "\n");
+    accepts(&calls(&specs, 1, None), "note(text=\"12345\")");
+    rejects(&calls(&specs, 1, None), "note(text=\"12345", "6");
     let unbounded = tool("note", [("text".to_owned(), Param::default())]);
     let longest = format!("note(text=\"{}", "é".repeat(MAX_TEXT_CHARS));
-    accepts(&calls(&[&unbounded], 1), &format!("{longest}\")"));
-    rejects(&calls(&[&unbounded], 1), &longest, "é");
+    accepts(&calls(&[&unbounded], 1, None), &format!("{longest}\")"));
+    rejects(&calls(&[&unbounded], 1, None), &longest, "é");
 }
 
 #[test]
@@ -136,7 +185,7 @@ fn commas_are_right_whichever_optional_parameters_are_left_out() {
         let is_optional = |p: u32| optionals & (1 << p) != 0;
         let params = (0..3).map(|p| (format!("p{p}"), flag(is_optional(p))));
         let spec = tool("f", params);
-        let grammar = calls(&[&spec], 1);
+        let grammar = calls(&[&spec], 1, None);
         for given in 0..8_u32 {
             let args: Vec<_> = (0..3).filter(|p| given & (1 << p) != 0).collect();
             let text: Vec<_> = args.iter().map(|p| format!("p{p}=true")).collect();
@@ -150,8 +199,8 @@ fn commas_are_right_whichever_optional_parameters_are_left_out() {
 
 #[test]
 fn without_tools_there_is_only_none_and_free_text_is_any_text() {
-    accepts(&calls(&[], 3), "none()");
-    rejects(&calls(&[], 3), "none()", "x");
+    accepts(&calls(&[], 3, None), "none()");
+    rejects(&calls(&[], 3, None), "none()", "x");
     accepts(FREE_TEXT, "Any words,\neven \"these\" €.");
 }
 
@@ -283,7 +332,7 @@ proptest! {
             (_, value) => format!("{key}={value}"),
         }).collect();
         let text = format!("f({})", text.join(", "));
-        let grammar = calls(&specs.iter().collect::<Vec<_>>(), 1);
+        let grammar = calls(&specs.iter().collect::<Vec<_>>(), 1, None);
         prop_assert_eq!(taken(&grammar, &text), (text.len(), true), "{}\n{}", text, grammar);
         prop_assert_eq!(parse_calls(&text), Ok(vec![call]));
         // A beginning is taken too, but the answer cannot end there.

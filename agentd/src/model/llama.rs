@@ -28,6 +28,7 @@ use toktrie::{SimpleVob, TokEnv};
 
 use super::constrain::Constrainer;
 use super::pieces::Pieces;
+use super::prefix::Prefixes;
 use super::vocabulary::Vocabulary;
 use super::worker::{Halt, Request, Thinker};
 use super::{Answer, Message, ModelError, Usage};
@@ -78,6 +79,8 @@ pub struct Engine<'m> {
     constrainer: Constrainer,
     /// The tokens whose KV state the context holds, in order.
     cached: Vec<LlamaToken>,
+    /// Where the states of prompts are kept over a restart.
+    prefixes: Option<Prefixes>,
 }
 
 impl<'m> Engine<'m> {
@@ -106,6 +109,7 @@ impl<'m> Engine<'m> {
             vocabulary,
             constrainer,
             cached: Vec::new(),
+            prefixes: None,
         })
     }
 
@@ -114,8 +118,13 @@ impl<'m> Engine<'m> {
         self.context.n_ctx()
     }
 
-    /// The prompt's tokens.
-    fn prompt(&self, messages: &[Message]) -> Result<Vec<LlamaToken>, ModelError> {
+    /// Keeps the states of prompts over a restart.
+    pub fn keep_prefixes(&mut self, prefixes: Prefixes) {
+        self.prefixes = Some(prefixes);
+    }
+
+    /// The tokens of messages; with `answers`, up to where the model's answer begins.
+    fn prompt(&self, messages: &[Message], answers: bool) -> Result<Vec<LlamaToken>, ModelError> {
         if messages.is_empty() {
             return Err(ModelError::Refused("it has no messages".into()));
         }
@@ -126,7 +135,7 @@ impl<'m> Engine<'m> {
         let chat = chat.map_err(|_| ModelError::Refused("a message holds a null byte".into()))?;
         let text = self
             .model
-            .apply_chat_template(&self.template, &chat, true)
+            .apply_chat_template(&self.template, &chat, answers)
             .map_err(|e| ModelError::Refused(format!("the chat template failed: {e}")))?;
         Ok(self.model.vocab().tokenize(text.as_bytes(), true, true))
     }
@@ -198,14 +207,69 @@ impl<'m> Engine<'m> {
     }
 }
 
+impl Engine<'_> {
+    /// Puts a kept state in the place of what the context holds. `false`: there is none that can be used.
+    fn restore(&mut self, path: &Path, tokens: &[LlamaToken]) -> bool {
+        self.forget();
+        let loaded = self.context.state_seq_load_file(path, SEQUENCE, tokens.len());
+        let held = usize::try_from(self.context.kv_cache_seq_pos_max(SEQUENCE) + 1).unwrap_or(0);
+        // A restore can report success and have put nothing there.
+        if loaded.is_ok_and(|(loaded, _)| loaded == tokens) && held == tokens.len() {
+            self.cached = tokens.to_vec();
+            return true;
+        }
+        self.forget();
+        false
+    }
+}
+
 impl Thinker for Engine<'_> {
+    fn prepare(&mut self, request: &Request<'_>) -> Result<Usage, Halt> {
+        let tokens = self.prompt(request.messages, false)?;
+        let (n_tokens, n_ctx) = (tokens.len(), self.n_ctx());
+        if n_tokens >= n_ctx as usize {
+            let why = format!(
+                "it has {n_tokens} tokens, which leaves no room in the {n_ctx} of model.context"
+            );
+            return Err(ModelError::Refused(why).into());
+        }
+        let all = u32::try_from(n_tokens).unwrap_or(u32::MAX);
+        let ids: Vec<i32> = tokens.iter().map(|token| token.0).collect();
+        let key = self.prefixes.as_ref().map(|prefixes| prefixes.key(n_ctx, &ids));
+        let find = |prefixes: &Prefixes| prefixes.find(key.as_deref()?);
+        if let Some(path) = self.prefixes.as_ref().and_then(find)
+            && self.restore(&path, &tokens)
+        {
+            return Ok(Usage { reused: all, total_ms: request.elapsed_ms(), ..Usage::default() });
+        }
+        let reused = self.reuse(&tokens).map_err(Halt::Broken)?;
+        self.decode(&tokens[reused..], request)?;
+        if let (Some(prefixes), Some(key)) = (&self.prefixes, &key) {
+            let write = |path: &Path| {
+                let written = self.context.state_seq_save_file(path, SEQUENCE, &tokens);
+                written.map(drop).map_err(|e| e.to_string())
+            };
+            // Without it the next start only takes longer.
+            if let Err(why) = prefixes.keep(key, write) {
+                eprintln!("the prompt's state cannot be kept: {why}");
+            }
+        }
+        let reused = u32::try_from(reused).unwrap_or(u32::MAX);
+        Ok(Usage {
+            reused,
+            prefilled: all - reused,
+            total_ms: request.elapsed_ms(),
+            ..Usage::default()
+        })
+    }
+
     fn answer(&mut self, request: &Request<'_>, say: &mut dyn FnMut(&str)) -> Result<Answer, Halt> {
         // The grammar first: to refuse it costs no prefill.
         let matcher = self
             .constrainer
             .matcher(request.grammar)
             .map_err(|why| ModelError::Refused(format!("its grammar does not compile: {why}")))?;
-        let prompt = self.prompt(request.messages)?;
+        let prompt = self.prompt(request.messages, true)?;
         let (n_prompt, n_answer) = (prompt.len(), request.max_tokens as usize);
         let n_ctx = self.n_ctx() as usize;
         if n_prompt + n_answer > n_ctx {

@@ -19,6 +19,7 @@ pub mod gguf;
 pub mod grammar;
 pub mod llama;
 pub mod pieces;
+pub mod prefix;
 pub mod process;
 pub mod pull;
 pub mod scripted;
@@ -51,7 +52,8 @@ pub struct Ask {
     pub messages: Vec<Message>,
     /// A Lark grammar (llguidance's dialect) that the answer obeys.
     pub grammar: String,
-    /// The most tokens that the answer may have.
+    /// The most tokens that the answer may have. With 0 no answer is written: the state that the messages
+    /// leave is computed, and kept for the asks that begin with them.
     pub max_tokens: u32,
     /// The answer is not wanted after this.
     pub deadline: Instant,
@@ -73,7 +75,7 @@ pub struct Answer {
 /// What an answer took.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
-    /// Prompt tokens taken from the KV cache.
+    /// Prompt tokens taken from the KV cache, or restored from the disk.
     pub reused: u32,
     /// Prompt tokens decoded.
     pub prefilled: u32,
@@ -160,6 +162,16 @@ impl Model {
     /// Watches what the worker is doing.
     pub fn watch(&self) -> watch::Receiver<State> {
         self.state.clone()
+    }
+
+    /// Has the worker compute or restore what these messages leave in its memory. Returns what that took.
+    pub async fn prepare(
+        &self,
+        messages: Vec<Message>,
+        deadline: Instant,
+    ) -> Result<Usage, ModelError> {
+        let answer = self.ask(messages, String::new(), 0, deadline, None).await?;
+        Ok(answer.usage)
     }
 
     /// Asks, and waits for the answer. Dropping the future cancels the ask.

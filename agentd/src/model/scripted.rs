@@ -106,6 +106,10 @@ impl Script {
 }
 
 impl Thinker for Script {
+    fn prepare(&mut self, _: &Request<'_>) -> Result<Usage, Halt> {
+        Ok(Usage::default())
+    }
+
     fn answer(&mut self, request: &Request<'_>, say: &mut dyn FnMut(&str)) -> Result<Answer, Halt> {
         let refused = |why: String| Halt::from(ModelError::Refused(why));
         let mut matcher = self

@@ -314,7 +314,11 @@ fn arguments(config: &ModelConfig, source: &Source) -> Vec<String> {
     let threads = config.threads.to_string();
     let path = path.to_string_lossy().into_owned();
     let fixed = ["worker", option, &path, "--context", &context, "--threads", &threads];
-    fixed.map(str::to_owned).to_vec()
+    let mut arguments = fixed.map(str::to_owned).to_vec();
+    if let Some(folder) = &config.prefixes {
+        arguments.extend(["--prefixes".to_owned(), folder.to_string_lossy().into_owned()]);
+    }
+    arguments
 }
 
 /// How long to wait before the next start.
@@ -361,9 +365,10 @@ mod tests {
 
     #[test]
     fn the_worker_is_told_what_the_config_says() {
-        let config = ModelConfig { context: 512, threads: 3, ..ModelConfig::default() };
+        let prefixes = Some("/kept".into());
+        let config = ModelConfig { context: 512, threads: 3, prefixes, ..ModelConfig::default() };
         let source = Source::File { name: "m".into(), path: "/m.gguf".into() };
         let arguments = arguments(&config, &source).join(" ");
-        assert_eq!(arguments, "worker --model /m.gguf --context 512 --threads 3");
+        assert_eq!(arguments, "worker --model /m.gguf --context 512 --threads 3 --prefixes /kept");
     }
 }

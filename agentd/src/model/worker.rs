@@ -24,8 +24,9 @@ use bytes::BytesMut;
 
 use super::frame::{self, FrameError, FrameReader, FromWorker, ToWorker};
 use super::llama::Loaded;
+use super::prefix::Prefixes;
 use super::scripted::Script;
-use super::{Answer, Message, ModelError, digest, gguf};
+use super::{Answer, Message, ModelError, Usage, digest, gguf};
 
 /// Below the daemon and what its owner runs, above nothing.
 const NICE: i32 = 5;
@@ -47,12 +48,18 @@ pub struct WorkerArgs {
     /// The context's size in tokens.
     #[arg(long, default_value_t = 2048)]
     pub context: u32,
+    /// Where the states of prompts are kept over a restart.
+    #[arg(long)]
+    pub prefixes: Option<PathBuf>,
 }
 
 /// Whoever answers: llama.cpp, or a script in its place.
 pub trait Thinker {
     /// Answers one request. `say` gets whole characters as they are written.
     fn answer(&mut self, request: &Request<'_>, say: &mut dyn FnMut(&str)) -> Result<Answer, Halt>;
+
+    /// Computes or restores what the messages of a request leave, and writes nothing.
+    fn prepare(&mut self, request: &Request<'_>) -> Result<Usage, Halt>;
 }
 
 /// Why there is no answer.
@@ -240,6 +247,9 @@ fn work(
         .join()
         .map_err(|_| unusable("the file's hash could not be computed".into()))?
         .map_err(|e| unusable(format!("{}: {e}", path.display())))?;
+    if let Some(folder) = &args.prefixes {
+        engine.keep_prefixes(Prefixes::new(folder.clone(), &sha256));
+    }
     let ready = FromWorker::Ready {
         name: header.name.unwrap_or_else(|| file_name(path)),
         sha256,
@@ -299,7 +309,10 @@ fn serve(
         };
         // A piece that cannot be sent is not worth ending for: the frame after it will say so.
         let mut say = |text: &str| drop(out.send(&FromWorker::Piece { id, text: text.to_owned() }));
-        let answer = request.check().and_then(|()| thinker.answer(&request, &mut say));
+        let answer = request.check().and_then(|()| match request.max_tokens {
+            0 => thinker.prepare(&request).map(|usage| Answer { usage, ..Answer::default() }),
+            _ => thinker.answer(&request, &mut say),
+        });
         tell(
             out,
             &match answer {

@@ -16,7 +16,7 @@ async fn figures() {
     let running = Running::real().await;
     println!("start to ready: {} ms", started.elapsed().as_millis());
     let tools = greenhouse();
-    let lark = grammar::calls(&tools.iter().collect::<Vec<_>>(), 1);
+    let lark = grammar::calls(&tools.iter().collect::<Vec<_>>(), 1, None);
     for words in [
         "turn on the pump",
         "is it humid in here",

@@ -17,7 +17,7 @@ use super::support::{
 async fn answers_obey_the_grammar_whatever_is_asked() {
     let running = Running::real().await;
     let tools = greenhouse();
-    let lark = grammar::calls(&tools.iter().collect::<Vec<_>>(), 2);
+    let lark = grammar::calls(&tools.iter().collect::<Vec<_>>(), 2, None);
     for words in [
         "turn on the fan",
         "what was the average temperature of the last two days?",
@@ -40,11 +40,59 @@ async fn answers_obey_the_grammar_whatever_is_asked() {
     running.stop().await;
 }
 
+/// A worker of the real model that keeps its states in `folder`.
+async fn keeping(folder: &std::path::Path) -> Running {
+    let config =
+        ModelConfig { threads: 1, prefixes: Some(folder.into()), ..ModelConfig::default() };
+    let running = start(&config, &file(real_model()), executable());
+    running.ready().await;
+    running
+}
+
+#[tokio::test]
+async fn a_worker_that_starts_again_restores_its_prompt_and_gives_the_same_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let tools = greenhouse();
+    let lark = grammar::calls(&tools.iter().collect::<Vec<_>>(), 1, None);
+    let prompt = vec![system_prompt(&tools)];
+    let question = [system_prompt(&tools), user("turn on the pump")];
+    let (mut answers, mut tokens) = (Vec::new(), 0);
+    for life in ["first", "second", "damaged", "fourth"] {
+        if life == "damaged" {
+            // One bit of the middle, as a worn flash cell would do it.
+            let kept = folder.path().read_dir().unwrap().next().unwrap().unwrap().path();
+            let mut bytes = std::fs::read(&kept).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            std::fs::write(kept, bytes).unwrap();
+        }
+        let running = keeping(folder.path()).await;
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let usage = running.model.prepare(prompt.clone(), deadline).await.unwrap();
+        if life == "first" {
+            tokens = usage.prefilled;
+        }
+        let expected = if matches!(life, "second" | "fourth") { (tokens, 0) } else { (0, tokens) };
+        assert_eq!((usage.reused, usage.prefilled), expected, "{life}");
+        let answer = running.ask_messages(question.to_vec(), &lark).await.unwrap();
+        assert!(
+            answer.usage.reused >= tokens - 1 && answer.usage.prefilled < 20,
+            "{life}: {answer:?}"
+        );
+        answers.push(answer.text);
+        running.stop().await;
+    }
+    assert!(tokens > 200);
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    assert_eq!(folder.path().read_dir().unwrap().count(), 1);
+}
+
 #[tokio::test]
 async fn a_second_ask_decodes_only_what_changed() {
     let running = Running::real().await;
     let tools = greenhouse();
-    let lark = grammar::calls(&tools.iter().collect::<Vec<_>>(), 1);
+    let lark = grammar::calls(&tools.iter().collect::<Vec<_>>(), 1, None);
     let ask = |words| running.ask_messages(vec![system_prompt(&tools), user(words)], &lark);
     let first = ask("turn on the pump").await.unwrap();
     let second = ask("read the humidity").await.unwrap();

@@ -113,7 +113,7 @@ async fn a_worker_that_does_not_come_back_from_a_cancelled_ask_is_killed() {
 #[tokio::test]
 async fn what_breaks_the_grammar_or_does_not_compile_is_refused_and_the_worker_lives_on() {
     let running = Running::scripted(SCRIPT).await;
-    let calls = grammar::calls(&[], 1);
+    let calls = grammar::calls(&[], 1, None);
     for (words, grammar, why) in
         [("illegal", calls.as_str(), "byte 5"), ("pump", "start: x", "compile")]
     {

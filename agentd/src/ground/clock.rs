@@ -1,0 +1,131 @@
+//! Times of day: `18:30`, `6pm`, `half past six`, `quarter to seven`, `noon`, `seven in the morning`.
+
+use super::lexer::Word;
+use super::quantity;
+
+/// Words before an hour that make it one: "at six".
+const BEFORE: &[&str] = &["at", "by", "until", "till", "from", "before", "after", "around"];
+/// What may stand between the hour and what tells the half of the day.
+const FILLERS: &[&str] = &["o'clock", "o’clock", "oclock", "sharp", "in", "the", "at"];
+
+/// The times, as `HH:MM`, in the order of the words.
+pub(super) fn find(words: &[Word]) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at < words.len() {
+        match read(words, at) {
+            Some((times, next)) => {
+                for (hour, minute) in times {
+                    let time = format!("{hour:02}:{minute:02}");
+                    if !found.contains(&time) {
+                        found.push(time);
+                    }
+                }
+                at = next.max(at + 1);
+            }
+            None => at += 1,
+        }
+    }
+    found
+}
+
+/// A time that begins at a word: its readings, and where it ends.
+fn read(words: &[Word], at: usize) -> Option<(Vec<(u32, u32)>, usize)> {
+    match words.get(at)? {
+        Word::Clock(hour, minute, true) => return Some((vec![(*hour, *minute)], at + 1)),
+        Word::Clock(hour, minute, false) => return Some(halves(words, at + 1, *hour, *minute)),
+        Word::Text(text) if text == "noon" || text == "midday" => {
+            return Some((vec![(12, 0)], at + 1));
+        }
+        Word::Text(text) if text == "midnight" => return Some((vec![(0, 0)], at + 1)),
+        _ => {}
+    }
+    if let Some((minutes, next)) = fraction(words, at) {
+        // "half six" is half past six; "quarter six" is nothing.
+        let (direction, from) = match words.get(next).map(Word::text) {
+            Some("past" | "after") => (1, next + 1),
+            Some("to" | "before" | "of" | "till") if minutes != 30 => (-1, next + 1),
+            _ if words[at].is("half") => (1, next),
+            _ => return None,
+        };
+        let (hour, next) = hour(words, from)?;
+        let (hour, minute) = match direction {
+            1 => (hour, minutes),
+            _ if hour > 12 => (hour - 1, 60 - minutes),
+            _ => ((hour + 10) % 12 + 1, 60 - minutes),
+        };
+        return Some(halves(words, next, hour, minute));
+    }
+    let (hour, next) = hour(words, at)?;
+    let said = at > 0 && BEFORE.contains(&words[at - 1].text());
+    let o_clock = matches!(words.get(next).map(Word::text), Some("o'clock" | "o’clock" | "oclock"));
+    let half = half(words, next, hour);
+    if let Some((minute, next)) = quantity::number(words, next)
+        && (said || self::half(words, next, hour).is_some())
+        && minute.fract() == 0.0
+        && (1.0..60.0).contains(&minute)
+    {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is 1 to 59"
+        )]
+        return Some(halves(words, next, hour, minute as u32));
+    }
+    (said || o_clock || half.is_some()).then(|| halves(words, next, hour, 0))
+}
+
+/// `half`, `[a] quarter`, `ten [minutes]`.
+fn fraction(words: &[Word], at: usize) -> Option<(u32, usize)> {
+    let from = at + usize::from(words.get(at)?.is("a"));
+    match words.get(from)?.text() {
+        "half" if from == at => Some((30, at + 1)),
+        "quarter" => Some((15, from + 1)),
+        _ => {
+            let (minutes, next) = quantity::number(words, at)?;
+            let next = next + usize::from(words.get(next).is_some_and(|word| word.is("minutes")));
+            let follows = matches!(words.get(next).map(Word::text), Some("past" | "to"));
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "it is 1 to 59"
+            )]
+            (follows && minutes.fract() == 0.0 && (1.0..60.0).contains(&minutes))
+                .then_some((minutes as u32, next))
+        }
+    }
+}
+
+fn hour(words: &[Word], at: usize) -> Option<(u32, usize)> {
+    let (value, next) = match words.get(at)? {
+        Word::Number(value) => (*value, at + 1),
+        // One word: "six thirty" is an hour and minutes.
+        Word::Text(_) => (quantity::number(&words[..=at], at)?.0, at + 1),
+        Word::Clock(..) => return None,
+    };
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is 0 to 23")]
+    (value.fract() == 0.0 && (0.0..24.0).contains(&value)).then_some((value as u32, next))
+}
+
+/// Both halves of the day, unless the hour or the words after it leave no doubt.
+fn halves(words: &[Word], next: usize, hour: u32, minute: u32) -> (Vec<(u32, u32)>, usize) {
+    match half(words, next, hour) {
+        Some((offset, next)) if hour <= 12 => (vec![(hour % 12 + offset, minute)], next),
+        _ if hour == 0 || hour > 12 => (vec![(hour, minute)], next),
+        _ => (vec![(hour % 12, minute), (hour % 12 + 12, minute)], next),
+    }
+}
+
+/// What tells the half of the day: the hours that it adds, and where it ends.
+fn half(words: &[Word], at: usize, hour: u32) -> Option<(u32, usize)> {
+    let mut at = at;
+    while words.get(at).is_some_and(|word| FILLERS.contains(&word.text())) {
+        at += 1;
+    }
+    match words.get(at)?.text() {
+        "am" | "a.m" | "morning" => Some((0, at + 1)),
+        "pm" | "p.m" | "afternoon" | "evening" => Some((12, at + 1)),
+        "night" | "tonight" => Some((if hour % 12 < 6 { 0 } else { 12 }, at + 1)),
+        _ => None,
+    }
+}

@@ -1,0 +1,178 @@
+use agentd_tools::unit::Unit;
+
+use super::*;
+
+fn number(kind: ParamKind, unit: &str) -> Param {
+    let unit = (!unit.is_empty()).then(|| Unit::of(unit).expect("a unit"));
+    Param { kind, unit, ..Param::default() }
+}
+
+#[track_caller]
+fn check(kind: ParamKind, request: &str, unit: &str, expected: &[f64]) {
+    let found = Grounds::of(request).numbers(&number(kind, unit));
+    assert_eq!(found, expected, "{request:?} in {unit:?}");
+}
+
+#[test]
+fn numbers_are_read_as_people_say_them() {
+    for (request, expected) in [
+        ("set it to 22", &[22.0][..]),
+        ("set it to twenty-two please", &[22.0][..]),
+        ("two hundred and fifty", &[250.0][..]),
+        ("two fifty", &[250.0][..]),
+        ("one hundred twenty five", &[125.0][..]),
+        ("a hundred", &[100.0][..]),
+        ("a thousand two hundred", &[1200.0][..]),
+        ("1,500 of them", &[1500.0][..]),
+        ("0,5", &[0.5][..]),
+        ("one point five", &[1.5][..]),
+        ("twenty one point oh five", &[21.05][..]),
+        ("minus five", &[-5.0][..]),
+        ("-3.5", &[-3.5][..]),
+        ("two and a half", &[2.5][..]),
+        ("2 1/2", &[2.5][..]),
+        ("three quarters", &[0.75][..]),
+        ("half a dozen", &[6.0][..]),
+        ("a dozen", &[12.0][..]),
+        ("a couple of them", &[2.0][..]),
+        ("from 3 to 7", &[3.0, 7.0][..]),
+        ("seven five", &[7.0, 5.0][..]),
+        ("valve 2, 20 of it", &[2.0, 20.0][..]),
+        ("turn it off", &[][..]),
+        ("twelve hundred", &[1200.0][..]),
+        ("twelve below zero", &[-12.0][..]),
+        ("a fifth", &[0.2][..]),
+        ("two fifths", &[0.4][..]),
+        ("the second valve", &[2.0][..]),
+        ("on the eighth", &[8.0][..]),
+        ("twice", &[2.0][..]),
+    ] {
+        check(ParamKind::Number, request, "", expected);
+    }
+}
+
+#[test]
+fn a_quantity_is_given_in_the_unit_that_the_parameter_has() {
+    for (request, unit, expected) in [
+        ("for half an hour", "minutes", &[30.0][..]),
+        ("two minutes", "seconds", &[120.0][..]),
+        ("90 seconds", "seconds", &[90.0][..]),
+        ("an hour and twenty minutes", "minutes", &[80.0][..]),
+        ("1 hour 20 minutes", "minutes", &[80.0][..]),
+        ("1h 20min", "minutes", &[80.0][..]),
+        ("an hour and a half", "minutes", &[90.0][..]),
+        ("two and a half hours", "minutes", &[150.0][..]),
+        ("three quarters of an hour", "minutes", &[45.0][..]),
+        ("a quarter of an hour", "minutes", &[15.0][..]),
+        ("a couple of minutes", "seconds", &[120.0][..]),
+        ("the average over the past week", "hours", &[168.0][..]),
+        ("since yesterday", "hours", &[24.0][..]),
+        ("in the last 3 days", "hours", &[72.0][..]),
+        ("give it a minute", "seconds", &[60.0][..]),
+        ("1.5kg", "grams", &[1500.0][..]),
+        ("20 degrees celsius", "celsius", &[20.0][..]),
+        ("68°F", "celsius", &[20.0][..]),
+        ("21 degrees", "celsius", &[21.0][..]),
+        ("50%", "percent", &[50.0][..]),
+        ("sixty per cent", "percent", &[60.0][..]),
+        ("half full", "percent", &[50.0][..]),
+        ("a quarter of it", "percent", &[25.0, 75.0][..]),
+        ("over the whole previous week", "hours", &[168.0][..]),
+        ("this past week's average", "hours", &[168.0][..]),
+        ("a full minute", "seconds", &[60.0][..]),
+        ("one and a half cubic metres", "litres", &[1500.0][..]),
+        ("for one minute, no, make that two", "seconds", &[60.0, 2.0, 120.0][..]),
+        ("ate bar", "bar", &[8.0][..]),
+        ("fifty to degrees", "celsius", &[52.0][..]),
+        ("to twenty won", "celsius", &[21.0][..]),
+        ("for tea percent", "percent", &[40.0][..]),
+        ("for for minutes", "seconds", &[240.0][..]),
+        ("half an our", "minutes", &[30.0][..]),
+        ("four sixty seconds", "seconds", &[460.0, 60.0][..]),
+        ("22 degrees for 10 minutes", "minutes", &[10.0][..]),
+        ("22 degrees for 10 minutes", "celsius", &[22.0][..]),
+        ("the two of us are cold, 22 degrees", "celsius", &[2.0, 22.0][..]),
+        ("two dollars fifty", "cents", &[250.0][..]),
+        ("95 cents", "cents", &[95.0][..]),
+        ("one metre eighty", "centimetres", &[180.0][..]),
+        ("for twenty", "minutes", &[20.0][..]),
+        ("for twenty", "", &[20.0][..]),
+    ] {
+        check(ParamKind::Integer, request, unit, expected);
+    }
+}
+
+#[test]
+fn a_value_outside_the_bounds_or_not_whole_is_none() {
+    let bounded = |kind| Param { min: Some(5.0), max: Some(30.0), ..number(kind, "") };
+    let grounds = Grounds::of("4 5 30 31 7.5");
+    assert_eq!(grounds.numbers(&bounded(ParamKind::Integer)), [5.0, 30.0]);
+    assert_eq!(grounds.numbers(&bounded(ParamKind::Number)), [5.0, 30.0, 7.5]);
+    assert_eq!(Grounds::of("at full speed").numbers(&bounded(ParamKind::Integer)), [30.0]);
+    let hour = Param { min: Some(0.0), max: Some(23.0), ..number(ParamKind::Integer, "") };
+    assert_eq!(Grounds::of("at half past four in the morning").numbers(&hour), [4.0]);
+    let open = Param { min: Some(0.0), max: Some(100.0), ..number(ParamKind::Integer, "percent") };
+    assert_eq!(Grounds::of("shut it").numbers(&open), [100.0, 0.0], "whatever the share is of");
+    assert_eq!(Grounds::of("down to the minimum").numbers(&bounded(ParamKind::Integer)), [5.0]);
+}
+
+#[test]
+fn times_of_day_are_read_and_both_halves_are_given_where_none_is_said() {
+    for (request, expected) in [
+        ("at 18:30", &["18:30"][..]),
+        ("at 6:30", &["06:30", "18:30"]),
+        ("at 06:30", &["06:30"]),
+        ("6pm", &["18:00"]),
+        ("6.45 p.m.", &["18:45"]),
+        ("12am", &["00:00"]),
+        ("half past six", &["06:30", "18:30"]),
+        ("half six", &["06:30", "18:30"]),
+        ("a quarter to seven in the evening", &["18:45"]),
+        ("quarter to one", &["00:45", "12:45"]),
+        ("ten past eight", &["08:10", "20:10"]),
+        ("twenty to nine tonight", &["20:40"]),
+        ("by seven in the morning", &["07:00"]),
+        ("at six", &["06:00", "18:00"]),
+        ("at six thirty", &["06:30", "18:30"]),
+        ("eight o'clock", &["08:00", "20:00"]),
+        ("noon", &["12:00"]),
+        ("at midnight", &["00:00"]),
+        ("from 22 until 6", &["22:00", "06:00", "18:00"]),
+        ("2 at night", &["02:00"]),
+        ("from ten p m", &["22:00"]),
+        ("at ate in the morning", &["08:00"]),
+        ("six valves", &[]),
+        ("half an hour", &[]),
+        ("set it to 22", &[]),
+    ] {
+        assert_eq!(Grounds::of(request).times(), expected, "{request:?}");
+    }
+}
+
+#[test]
+fn the_pieces_of_a_request_make_it_again_but_for_its_spaces() {
+    let chunks = lexer::chunks(" Note: it's  \"done\",\n grüß dich. ");
+    assert_eq!(chunks.concat(), "Note: it's \"done\", grüß dich.");
+    assert_eq!(&chunks[..4], ["Note", ":", " ", "it's"]);
+}
+
+#[test]
+fn the_bounds_hold_at_and_one_over() {
+    let counted = |n: usize| (0..n).map(|n| format!("{n}.")).collect::<Vec<_>>().join(" and ");
+    let found = |n| Grounds::of(&counted(n)).numbers(&number(ParamKind::Integer, "")).len();
+    assert_eq!(found(MAX_VALUES), MAX_VALUES);
+    assert_eq!(found(MAX_VALUES + 1), MAX_VALUES);
+    let late = |before: usize| format!("{}7", "so ".repeat(before));
+    let finds =
+        |text: String| !Grounds::of(&text).numbers(&number(ParamKind::Integer, "")).is_empty();
+    assert!(finds(late(MAX_WORDS - 1)));
+    assert!(!finds(late(MAX_WORDS)));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_request_is_too_strange(request in "\\PC*", words in proptest::collection::vec("(half|a|an|and|six|twenty|to|past|point|minus|hour|the|[0-9:.,/-]{1,5})", 0..12)) {
+        let _ = Grounds::of(&request);
+        let _ = Grounds::of(&words.join(" "));
+    }
+}

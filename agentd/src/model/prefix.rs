@@ -1,0 +1,186 @@
+//! What a prompt's static part left in the model's memory, kept on the disk, so that a restart does not
+//! compute it again.
+//!
+//! ```text
+//!  <folder>/<key>-<SHA-256 of the content>.kv
+//!  key: model file, llama.cpp, context size, tokens
+//! ```
+//!
+//! A file is written under another name and renamed, so that it is there whole or not at all; what the disk has
+//! damaged since does not match its name, and is removed instead of loaded: a damaged state could end the
+//! process. Bound: [`KEPT`] files; the oldest goes first.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use sha2::{Digest as _, Sha256};
+
+use super::digest;
+
+/// Files that are kept: a few agents' prompts, and those of the config before.
+pub const KEPT: usize = 4;
+/// The version of llama.cpp's crate, of which another one may compute another state.
+const LLAMA: &str = "llama-cpp-sys-2 0.1.161";
+/// Hex digits of a key.
+const KEY_CHARS: usize = 32;
+const EXTENSION: &str = "kv";
+
+/// The kept states of one model.
+#[derive(Debug)]
+pub struct Prefixes {
+    folder: PathBuf,
+    model: String,
+}
+
+impl Prefixes {
+    /// Those of the model with this hash, in a folder that need not exist.
+    pub fn new(folder: PathBuf, model_sha256: &str) -> Self {
+        Self { folder, model: model_sha256.to_owned() }
+    }
+
+    /// The name of a state.
+    pub fn key(&self, n_ctx: u32, tokens: &[i32]) -> String {
+        let mut hasher = Sha256::new();
+        hasher.update(LLAMA);
+        hasher.update(&self.model);
+        hasher.update(n_ctx.to_le_bytes());
+        for token in tokens {
+            hasher.update(token.to_le_bytes());
+        }
+        let mut key = digest::hex(&hasher.finalize());
+        key.truncate(KEY_CHARS);
+        key
+    }
+
+    /// The file of a state that is whole. One that is not is removed.
+    pub fn find(&self, key: &str) -> Option<PathBuf> {
+        let mut found = None;
+        for (path, name) in self.files() {
+            let Some(hash) = name.strip_prefix(key).and_then(|rest| rest.strip_prefix('-')) else {
+                continue;
+            };
+            if digest::of_file(&path).is_ok_and(|own| own == hash) {
+                found = Some(path);
+            } else {
+                eprintln!("the kept state {} is damaged and is computed again", path.display());
+                let _ = std::fs::remove_file(path);
+            }
+        }
+        found
+    }
+
+    /// Keeps a state that `write` writes to the path that it is given.
+    pub fn keep(
+        &self,
+        key: &str,
+        write: impl FnOnce(&Path) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let say = |e: io::Error| format!("{}: {e}", self.folder.display());
+        std::fs::create_dir_all(&self.folder).map_err(say)?;
+        let new = tempfile::Builder::new().prefix("new-").tempfile_in(&self.folder).map_err(say)?;
+        write(new.path())?;
+        // llama.cpp opened it by its name, so that this handle knows nothing of what it wrote.
+        File::open(new.path()).and_then(|file| file.sync_all()).map_err(say)?;
+        let hash = digest::of_file(new.path()).map_err(say)?;
+        let path = self.folder.join(format!("{key}-{hash}.{EXTENSION}"));
+        new.persist(path).map_err(|e| say(e.error))?;
+        self.forget_oldest();
+        Ok(())
+    }
+
+    fn forget_oldest(&self) {
+        let age = |path: &PathBuf| {
+            path.metadata().and_then(|meta| meta.modified()).unwrap_or(SystemTime::UNIX_EPOCH)
+        };
+        let mut files: Vec<PathBuf> = self.files().map(|(path, _)| path).collect();
+        files.sort_by_key(|path| std::cmp::Reverse(age(path)));
+        for path in files.iter().skip(KEPT) {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+
+    /// The states that are there, each with its name.
+    fn files(&self) -> impl Iterator<Item = (PathBuf, String)> {
+        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).filter_map(|path| {
+            let name = path.file_stem()?.to_str()?.to_owned();
+            (path.extension()? == EXTENSION).then_some((path, name))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prefixes(folder: &tempfile::TempDir) -> Prefixes {
+        Prefixes::new(folder.path().join("prefixes"), "abc")
+    }
+
+    fn keep(prefixes: &Prefixes, key: &str, content: &str) {
+        let write = |path: &Path| std::fs::write(path, content).map_err(|e| e.to_string());
+        prefixes.keep(key, write).expect("kept");
+    }
+
+    #[test]
+    fn a_kept_state_is_found_by_its_key_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let prefixes = prefixes(&folder);
+        let key = prefixes.key(2048, &[1, 2, 3]);
+        assert_eq!(prefixes.find(&key), None);
+        keep(&prefixes, &key, "state");
+        let path = prefixes.find(&key).expect("it is there");
+        assert_eq!(std::fs::read_to_string(path).expect("read"), "state");
+        for other in [
+            prefixes.key(2048, &[1, 2, 4]),
+            prefixes.key(1024, &[1, 2, 3]),
+            Prefixes::new(prefixes.folder.clone(), "abd").key(2048, &[1, 2, 3]),
+        ] {
+            assert_eq!(prefixes.find(&other), None);
+        }
+    }
+
+    #[test]
+    fn a_damaged_state_is_removed_and_one_that_cannot_be_written_leaves_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let prefixes = prefixes(&folder);
+        let key = prefixes.key(1, &[1]);
+        keep(&prefixes, &key, "state");
+        let path = prefixes.find(&key).expect("it is there");
+        std::fs::write(&path, "stat").expect("cut off");
+        assert_eq!(prefixes.find(&key), None);
+        assert!(!path.exists());
+        let error = prefixes.keep(&key, |_| Err("the disk is full".into()));
+        assert_eq!(error, Err("the disk is full".into()));
+        assert_eq!(std::fs::read_dir(&prefixes.folder).expect("the folder").count(), 0);
+    }
+
+    #[test]
+    fn the_bound_holds_at_and_one_over_and_the_oldest_goes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let prefixes = prefixes(&folder);
+        let keys: Vec<String> = (0..=KEPT).map(|n| prefixes.key(n as u32, &[])).collect();
+        for (age, key) in keys[..KEPT].iter().rev().enumerate() {
+            keep(&prefixes, key, key);
+            let time = SystemTime::now() - std::time::Duration::from_secs(age as u64 + 1);
+            let file = File::open(prefixes.find(key).expect("kept")).expect("it opens");
+            file.set_modified(time).expect("its age");
+        }
+        assert!(keys[..KEPT].iter().all(|key| prefixes.find(key).is_some()));
+        keep(&prefixes, &keys[KEPT], "new");
+        let left: Vec<bool> = keys.iter().map(|key| prefixes.find(key).is_some()).collect();
+        assert_eq!(left.iter().filter(|left| **left).count(), KEPT);
+        assert!(!left[0] && left[KEPT], "{left:?}");
+    }
+
+    #[test]
+    fn the_version_of_llama_cpp_is_the_one_that_is_built() {
+        let lock = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.lock");
+        let lock = std::fs::read_to_string(lock).expect("Cargo.lock");
+        let (name, version) = LLAMA.split_once(' ').expect("a name and a version");
+        let entry = format!("name = \"{name}\"\nversion = \"{version}\"");
+        assert!(lock.contains(&entry), "write the version of Cargo.lock into LLAMA");
+    }
+}
