@@ -50,6 +50,12 @@ bench: $(MODEL_FILE) ## Measure latency, memory and start-up, and print them
 	@cargo build --release --workspace
 	@AGENTD_TEST_MODEL=$(MODEL_FILE) $(CARGO_TARGET_DIR)/release/bench $(BENCH_ARGS)
 
+.PHONY: exam
+exam: $(MODEL_FILE) ## Examine the model: EXAM_ARGS='--set unseen --failures wrong.jsonl'
+	@scripts/setup build
+	@cargo build --release --workspace
+	@AGENTD_TEST_MODEL=$(MODEL_FILE) $(CARGO_TARGET_DIR)/release/exam $(EXAM_ARGS)
+
 .PHONY: faults
 faults: ## Break everything around the daemon: N=faults SEED=n CASE=n JOBS=n
 	@scripts/setup build demo test

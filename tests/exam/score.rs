@@ -1,0 +1,247 @@
+//! Marks: what was answered beside what was right.
+
+use std::collections::BTreeMap;
+
+use agentd::command::Call;
+use agentd_tools::args::check_args;
+use agentd_tools::spec::Param;
+use agentd_tools::{Args, ToolSpec};
+use serde_json::{Map, Value, json};
+
+use super::cases::Case;
+
+/// What became of one question.
+#[derive(Debug, Clone)]
+pub(crate) struct Mark {
+    /// The tools that were right, for the table of what is taken for what.
+    pub(crate) wanted: String,
+    pub(crate) got: String,
+    pub(crate) is_exact: bool,
+    pub(crate) is_right_tool: bool,
+    pub(crate) ms: u32,
+}
+
+/// Marks one answer.
+pub(crate) fn mark(case: &Case, tools: &[ToolSpec], answer: &[Call], ms: u32) -> Mark {
+    let ways = || std::iter::once(&case.expect).chain(&case.accept);
+    let names = |calls: &[Call]| match calls {
+        [] => "(refused)".to_owned(),
+        calls => calls.iter().map(|call| call.tool.as_str()).collect::<Vec<_>>().join(" + "),
+    };
+    let same_tools = |right: &Vec<Call>| names(right) == names(answer);
+    let same = |right: &Vec<Call>| {
+        same_tools(right)
+            && right.iter().zip(answer).all(|(right, given)| is_same(right, given, tools))
+    };
+    Mark {
+        wanted: names(&case.expect),
+        got: names(answer),
+        is_exact: ways().any(same),
+        is_right_tool: ways().any(same_tools),
+        ms,
+    }
+}
+
+/// The same call after what production puts right: defaults filled in, words as declared.
+fn is_same(right: &Call, given: &Call, tools: &[ToolSpec]) -> bool {
+    let Some(spec) = tools.iter().find(|spec| spec.name == right.tool) else { return false };
+    let (Ok(right), Ok(given)) = (check_args(spec, &right.args), check_args(spec, &given.args))
+    else {
+        return false;
+    };
+    let is_same = |(name, param): (&String, &Param)| is_same_value(name, param, &right, &given);
+    spec.params.iter().all(is_same)
+}
+
+fn is_same_value(name: &str, param: &Param, right: &Args, given: &Args) -> bool {
+    match (right.get(name), given.get(name)) {
+        (Some(Value::Number(right)), Some(Value::Number(given))) => {
+            let difference =
+                right.as_f64().unwrap_or(f64::NAN) - given.as_f64().unwrap_or(f64::NAN);
+            difference.abs() < 1e-6
+        }
+        // A person's own words are the same without the signs around them.
+        (Some(Value::String(right)), Some(Value::String(given))) if param.verbatim => {
+            bare(right) == bare(given)
+        }
+        (right, given) => right == given,
+    }
+}
+
+fn bare(text: &str) -> String {
+    text.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase()
+}
+
+/// Marks of one set, counted.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tally {
+    marks: Vec<Mark>,
+}
+
+/// A share with its 95 % interval.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Share {
+    pub(crate) hits: usize,
+    pub(crate) of: usize,
+}
+
+impl Share {
+    fn percent(self) -> f64 {
+        100.0 * self.hits as f64 / self.of.max(1) as f64
+    }
+
+    /// Wilson's interval, in percent: it stays within 0 to 100 and is honest for few cases.
+    fn interval(self) -> (f64, f64) {
+        const Z: f64 = 1.959_964;
+        let (n, p) = (self.of.max(1) as f64, self.hits as f64 / self.of.max(1) as f64);
+        let centre = (p + Z * Z / (2.0 * n)) / (1.0 + Z * Z / n);
+        let half = Z / (1.0 + Z * Z / n) * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
+        (100.0 * (centre - half), 100.0 * (centre + half))
+    }
+
+    /// As `84.2 % (78.1 to 88.9, n 190)`.
+    pub(crate) fn text(self) -> String {
+        let (low, high) = self.interval();
+        format!("{:5.1} % ({low:.1} to {high:.1}, n {})", self.percent(), self.of)
+    }
+
+    fn json(self) -> Value {
+        let round = |value: f64| (value * 10.0).round() / 10.0;
+        let (low, high) = self.interval();
+        json!({"percent": round(self.percent()), "low": round(low), "high": round(high), "n": self.of})
+    }
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, mark: Mark) {
+        self.marks.push(mark);
+    }
+
+    pub(crate) fn extend(&mut self, other: &Self) {
+        self.marks.extend_from_slice(&other.marks);
+    }
+
+    fn share(&self, of: impl Fn(&Mark) -> bool, hit: impl Fn(&Mark) -> bool) -> Share {
+        let of: Vec<&Mark> = self.marks.iter().filter(|mark| of(mark)).collect();
+        Share { hits: of.iter().filter(|mark| hit(mark)).count(), of: of.len() }
+    }
+
+    /// The shares that are told, each with its name; those that the set says nothing of are left out.
+    pub(crate) fn shares(&self) -> Vec<(&'static str, Share)> {
+        let refused = |calls: &str| calls == "(refused)";
+        let all = vec![
+            ("exact", self.share(|_| true, |mark| mark.is_exact)),
+            ("right tool", self.share(|mark| !refused(&mark.wanted), |mark| mark.is_right_tool)),
+            (
+                "right arguments, of right tools",
+                self.share(|m| m.is_right_tool && !refused(&m.got), |m| m.is_exact),
+            ),
+            ("refused, of what must be", self.share(|m| refused(&m.wanted), |m| refused(&m.got))),
+            (
+                "must be refused, of what was",
+                self.share(|m| refused(&m.got), |m| refused(&m.wanted)),
+            ),
+        ];
+        all.into_iter().filter(|(_, share)| share.of > 0).collect()
+    }
+
+    /// The median time and that of which one in ten takes longer, in milliseconds.
+    pub(crate) fn times(&self) -> (u32, u32) {
+        let mut times: Vec<u32> = self.marks.iter().map(|mark| mark.ms).collect();
+        times.sort_unstable();
+        let at = |share: usize| times.get(times.len() * share / 100).copied().unwrap_or(0);
+        (at(50), at(90))
+    }
+
+    /// What is taken for what, the most frequent first.
+    pub(crate) fn confusions(&self, most: usize) -> Vec<(String, usize)> {
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        for mark in self.marks.iter().filter(|mark| !mark.is_right_tool) {
+            *counts.entry(format!("{} -> {}", mark.wanted, mark.got)).or_default() += 1;
+        }
+        let mut counts: Vec<_> = counts.into_iter().collect();
+        counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        counts.truncate(most);
+        counts
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        let (p50, p90) = self.times();
+        let mut map: Map<String, Value> = self
+            .shares()
+            .into_iter()
+            .map(|(name, share)| (name.replace(' ', "_"), share.json()))
+            .collect();
+        map.insert("ms".into(), json!({"p50": p50, "p90": p90}));
+        map.insert("confusions".into(), json!(self.confusions(30)));
+        Value::Object(map)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tools() -> Vec<ToolSpec> {
+        let tool = json!({
+            "name": "run", "description": "d", "kind": "serial",
+            "params": {
+                "device": {"enum": ["pump", "fan"]},
+                "minutes": {"type": "integer", "default": 5},
+                "text": {"verbatim": true, "default": ""},
+            },
+        });
+        vec![serde_json::from_value(tool).expect("a tool")]
+    }
+
+    fn call(args: Value) -> Call {
+        Call { tool: "run".into(), args: args.as_object().expect("an object").clone() }
+    }
+
+    fn case(expect: Vec<Call>) -> Case {
+        serde_json::from_value(json!({
+            "id": "a", "machine": "m", "say": "go", "expect": expect, "why": null,
+        }))
+        .expect("a case")
+    }
+
+    #[test]
+    fn a_call_counts_after_what_production_puts_right_and_not_by_its_spelling() {
+        let case = case(vec![call(json!({"device": "pump"}))]);
+        let exact = |args| mark(&case, &tools(), &[call(args)], 1).is_exact;
+        assert!(exact(json!({"device": "Pump", "minutes": 5})));
+        assert!(!exact(json!({"device": "fan"})));
+        assert!(!exact(json!({"device": "pump", "minutes": 6})));
+        let refused = mark(&case, &tools(), &[], 1);
+        assert!(!refused.is_exact && !refused.is_right_tool);
+        assert_eq!(refused.got, "(refused)");
+        let two = mark(
+            &case,
+            &tools(),
+            &[call(json!({"device": "pump"})), call(json!({"device": "pump"}))],
+            1,
+        );
+        assert!(!two.is_right_tool, "one call too many");
+    }
+
+    #[test]
+    fn verbatim_words_are_the_same_without_the_signs_around_them() {
+        let case = case(vec![call(json!({"device": "fan", "text": "The motor hums"}))]);
+        let exact = |text: &str| {
+            mark(&case, &tools(), &[call(json!({"device": "fan", "text": text}))], 1).is_exact
+        };
+        assert!(exact("the motor hums."));
+        assert!(!exact("motor hums"));
+    }
+
+    #[test]
+    fn the_interval_holds_its_share_and_is_narrower_for_more_cases() {
+        let (few, many) = (Share { hits: 8, of: 10 }, Share { hits: 800, of: 1000 });
+        let (low, high) = many.interval();
+        assert!(low > 77.0 && low < 80.0 && high > 80.0 && high < 83.0, "{low} {high}");
+        assert!(few.interval().0 < low && few.interval().1 > high);
+        let all = Share { hits: 10, of: 10 }.interval();
+        assert!(all.0 < 100.0 && all.1 <= 100.0 + 1e-9, "{all:?}");
+        assert_eq!(Share { hits: 0, of: 0 }.percent(), 0.0);
+    }
+}
