@@ -15,6 +15,7 @@
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::params::LlamaContextParams;
@@ -23,14 +24,14 @@ use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::model::{LlamaChatMessage, LlamaChatTemplate, LlamaModel};
 use llama_cpp_2::token::LlamaToken;
-use llguidance::Matcher;
 use toktrie::{SimpleVob, TokEnv};
 
 use super::constrain::Constrainer;
 use super::pieces::Pieces;
 use super::prefix::Prefixes;
+use super::thinker::{Halt, Request, Thinker};
 use super::vocabulary::Vocabulary;
-use super::worker::{Halt, Request, Thinker};
+use super::writing::Writing;
 use super::{Answer, Message, ModelError, Usage};
 
 /// Prompt tokens decoded between two looks at the clock. Larger chunks gain nothing on a CPU and make a
@@ -75,7 +76,7 @@ pub struct Engine<'m> {
     template: LlamaChatTemplate,
     /// Texts of control tokens, which messages must not spell.
     control: Vec<String>,
-    vocabulary: TokEnv,
+    pub(super) vocabulary: TokEnv,
     constrainer: Constrainer,
     /// The tokens whose KV state the context holds, in order.
     cached: Vec<LlamaToken>,
@@ -166,7 +167,11 @@ impl<'m> Engine<'m> {
     }
 
     /// Decodes tokens after those in the cache. The last one's logits are there afterwards.
-    fn decode(&mut self, tokens: &[LlamaToken], request: &Request<'_>) -> Result<(), Halt> {
+    pub(super) fn decode(
+        &mut self,
+        tokens: &[LlamaToken],
+        request: &Request<'_>,
+    ) -> Result<(), Halt> {
         for (i, chunk) in tokens.chunks(CHUNK).enumerate() {
             request.check()?;
             let is_last = (i + 1) * CHUNK >= tokens.len();
@@ -193,7 +198,7 @@ impl<'m> Engine<'m> {
     }
 
     /// The best token of those that are allowed.
-    fn best(&self, allowed: &SimpleVob) -> Option<u32> {
+    pub(super) fn best(&self, allowed: &SimpleVob) -> Option<u32> {
         let logits = self.context.get_logits_ith(self.batch.n_tokens() - 1);
         let mut best: Option<(u32, f32)> = None;
         for token in allowed.iter() {
@@ -265,10 +270,12 @@ impl Thinker for Engine<'_> {
 
     fn answer(&mut self, request: &Request<'_>, say: &mut dyn FnMut(&str)) -> Result<Answer, Halt> {
         // The grammar first: to refuse it costs no prefill.
+        let begun = Instant::now();
         let matcher = self
             .constrainer
             .matcher(request.grammar)
             .map_err(|why| ModelError::Refused(format!("its grammar does not compile: {why}")))?;
+        let grammar_us = u32::try_from(begun.elapsed().as_micros()).unwrap_or(u32::MAX);
         let prompt = self.prompt(request.messages, true)?;
         let (n_prompt, n_answer) = (prompt.len(), request.max_tokens as usize);
         let n_ctx = self.n_ctx() as usize;
@@ -284,115 +291,12 @@ impl Thinker for Engine<'_> {
         let usage = Usage {
             reused: count(reused),
             prefilled: count(n_prompt - reused),
+            grammar_us,
             ..Usage::default()
         };
         Writing { matcher, pending: prompt[reused..].to_vec(), pieces: Pieces::default(), usage }
             .write(self, request, say)
     }
-}
-
-/// An answer that is being written.
-struct Writing {
-    matcher: Matcher,
-    /// Tokens that are decided and not decoded yet.
-    pending: Vec<LlamaToken>,
-    pieces: Pieces,
-    usage: Usage,
-}
-
-impl Writing {
-    fn write(
-        mut self,
-        engine: &mut Engine<'_>,
-        request: &Request<'_>,
-        say: &mut dyn FnMut(&str),
-    ) -> Result<Answer, Halt> {
-        loop {
-            for token in self.matcher.consume_ff_tokens() {
-                self.append(token, engine, request, say)?;
-                self.usage.forced += 1;
-            }
-            if self.matcher.is_stopped() {
-                break;
-            }
-            let allowed = self.matcher.compute_mask().map_err(refused)?;
-            if allowed.num_set() == 1 {
-                // There is nothing to choose, so there is no need to think.
-                let only = allowed.first_bit_set().and_then(|token| u32::try_from(token).ok());
-                self.take(only, engine, request, say)?;
-                self.usage.forced += 1;
-                continue;
-            }
-            if self.tokens() >= request.max_tokens
-                && self.matcher.is_accepting().map_err(refused)?
-            {
-                break;
-            }
-            let pending = std::mem::take(&mut self.pending);
-            engine.decode(&pending, request)?;
-            request.check()?;
-            let best = engine.best(&allowed);
-            self.take(best, engine, request, say)?;
-            self.usage.sampled += 1;
-        }
-        // A matcher that erred is stopped too, and what it let through is no answer.
-        if let Some(error) = self.matcher.get_error() {
-            return Err(refused(error));
-        }
-        self.usage.total_ms = request.elapsed_ms();
-        Ok(Answer { text: self.pieces.into_text(), usage: self.usage })
-    }
-
-    fn tokens(&self) -> u32 {
-        self.usage.forced + self.usage.sampled
-    }
-
-    /// Tells the matcher of a token, and appends it.
-    fn take(
-        &mut self,
-        token: Option<u32>,
-        engine: &Engine<'_>,
-        request: &Request<'_>,
-        say: &mut dyn FnMut(&str),
-    ) -> Result<(), Halt> {
-        let token = token.ok_or_else(|| refused("its grammar leads into a dead end"))?;
-        self.matcher.consume_token(token).map_err(refused)?;
-        self.append(token, engine, request, say)
-    }
-
-    fn append(
-        &mut self,
-        token: u32,
-        engine: &Engine<'_>,
-        request: &Request<'_>,
-        say: &mut dyn FnMut(&str),
-    ) -> Result<(), Halt> {
-        let trie = engine.vocabulary.tok_trie();
-        if self.tokens() == 0 {
-            self.usage.first_token_ms = request.elapsed_ms();
-        }
-        // The token that ends the answer is not part of it.
-        if trie.eos_tokens().contains(&token) {
-            return Ok(());
-        }
-        if self.tokens() >= request.max_tokens {
-            return Err(ModelError::Refused(format!(
-                "its answer was not complete after {} tokens: raise model.max_tokens",
-                request.max_tokens
-            ))
-            .into());
-        }
-        let piece = self.pieces.push(&trie.decode(&[token]));
-        if !piece.is_empty() {
-            say(piece);
-        }
-        self.pending.push(LlamaToken::new(token.cast_signed()));
-        Ok(())
-    }
-}
-
-fn refused(why: impl std::fmt::Display) -> Halt {
-    ModelError::Refused(why.to_string()).into()
 }
 
 /// The model's own chat template, or ChatML where it has none or one that llama.cpp does not know.

@@ -24,8 +24,10 @@ pub mod process;
 pub mod pull;
 pub mod scripted;
 pub mod supervisor;
+pub mod thinker;
 pub mod vocabulary;
 pub mod worker;
+mod writing;
 
 use std::time::Instant;
 
@@ -83,6 +85,8 @@ pub struct Usage {
     pub forced: u32,
     /// Tokens that were sampled.
     pub sampled: u32,
+    /// For the grammar: compiling it, or copying one that was kept; in microseconds.
+    pub grammar_us: u32,
     /// From the worker's receipt to the first token of the answer, in milliseconds.
     pub first_token_ms: u32,
     /// From the worker's receipt to the end, in milliseconds.

@@ -20,7 +20,7 @@ use regex::Regex;
 use serde::Deserialize;
 
 use super::constrain::Constrainer;
-use super::worker::{Halt, Request, Thinker};
+use super::thinker::{Halt, Request, Thinker};
 use super::{Answer, ModelError, Usage};
 
 /// A script that was read.

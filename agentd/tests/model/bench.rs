@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use agentd::ground::Grounds;
 use agentd::model::catalog::Catalog;
 use agentd::model::grammar;
 use agentd::model::pull::{Pulled, pull};
@@ -16,7 +17,7 @@ async fn figures() {
     let running = Running::real().await;
     println!("start to ready: {} ms", started.elapsed().as_millis());
     let tools = greenhouse();
-    let lark = grammar::calls(&tools.iter().collect::<Vec<_>>(), 1, None);
+    let specs: Vec<_> = tools.iter().collect();
     for words in [
         "turn on the pump",
         "is it humid in here",
@@ -25,6 +26,8 @@ async fn figures() {
         "switch the lamp off please",
         "turn on the pump",
     ] {
+        // As in production: each request has its own.
+        let lark = grammar::calls(&specs, 1, Some(&Grounds::of(words)));
         let answer =
             running.ask_messages(vec![system_prompt(&tools), user(words)], &lark).await.unwrap();
         println!("{words:45} {:45} {:?}", answer.text, answer.usage);
