@@ -56,6 +56,10 @@ exam: $(MODEL_FILE) ## Examine the model: EXAM_ARGS='--set unseen --failures wro
 	@cargo build --release --workspace
 	@AGENTD_TEST_MODEL=$(MODEL_FILE) $(CARGO_TARGET_DIR)/release/exam $(EXAM_ARGS)
 
+.PHONY: tune-data
+tune-data: ## Write training data: TUNE_ARGS='--seed 1 --toolsets 1000 --show 20'
+	@python3 -B tools/tune/generate.py --out $(CARGO_TARGET_DIR)/tune.jsonl $(TUNE_ARGS)
+
 .PHONY: faults
 faults: ## Break everything around the daemon: N=faults SEED=n CASE=n JOBS=n
 	@scripts/setup build demo test

@@ -317,7 +317,7 @@ fn capabilities(toolbox: &Toolbox, config: &Config) -> Value {
                 "name": spec.name,
                 "description": spec.description,
                 "effect": spec.effect(),
-                "parameters": agentd_tools::args::json_schema(spec),
+                "parameters": agentd_tools::schema::json_schema(spec),
             })
         })
         .collect();

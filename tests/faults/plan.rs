@@ -15,8 +15,8 @@ use crate::random::Random;
 pub(crate) const FAULTS: usize = 10;
 /// The longest line that crosses the wire to the broker is longer; a cut falls into it or at its end.
 const CUT_WITHIN: u64 = 600;
-/// How far the clock jumps at most: days, as when a board without a battery finds its time server.
-const JUMP_SECONDS: u64 = 3 * 86_400;
+/// How far the clock jumps at most: more than a year, as when a board without a battery finds its time server.
+const JUMP_SECONDS: u64 = 400 * 86_400;
 
 /// A case.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 //! Bounds: a string has at most its declared `max_length`, else [`DEFAULT_MAX_CHARS`] characters; of the
 //! faults [`SHOWN_FAULTS`] are told and the others counted.
 
-use serde_json::{Map, Number, Value, json};
+use serde_json::{Number, Value};
 
 use crate::near::nearest;
 use crate::spec::{Format, Param, ParamKind};
@@ -121,20 +121,6 @@ pub fn check_args(spec: &ToolSpec, given: &Args) -> Result<Args, ArgErrors> {
     if errors.is_empty() { Ok(args) } else { Err(ArgErrors(errors)) }
 }
 
-/// The tool's parameters as a JSON Schema object, for `capabilities` and for models elsewhere.
-pub fn json_schema(spec: &ToolSpec) -> Value {
-    let properties: Map<String, Value> =
-        spec.params.iter().map(|(name, param)| (name.clone(), param_schema(param))).collect();
-    let required: Vec<&String> =
-        spec.params.iter().filter(|(_, p)| p.default.is_none()).map(|(name, _)| name).collect();
-    json!({
-        "type": "object",
-        "properties": properties,
-        "required": required,
-        "additionalProperties": false,
-    })
-}
-
 /// One value, put right, or what is wrong with it.
 pub(crate) fn check_value(name: &str, param: &Param, value: &Value) -> Result<Value, ArgError> {
     let not_allowed = || ArgError::NotAllowed {
@@ -207,7 +193,7 @@ fn choice(choices: &[String], text: &str) -> Option<String> {
     exact.or_else(|| choices.iter().find(|choice| choice.to_lowercase() == lower)).cloned()
 }
 
-fn integer(value: &Value) -> Option<i64> {
+pub(crate) fn integer(value: &Value) -> Option<i64> {
     let whole = |n: f64| (n.fract() == 0.0 && n.abs() <= MAX_EXACT).then_some(n as i64);
     match value {
         Value::Number(number) => number.as_i64().or_else(|| number.as_f64().and_then(whole)),
@@ -281,32 +267,6 @@ fn allowed(param: &Param) -> String {
         Some(range) => format!("{what}, {range}"),
         None => what.to_owned(),
     }
-}
-
-fn param_schema(param: &Param) -> Value {
-    let mut schema = Map::new();
-    schema.insert("type".into(), json!(param.kind));
-    if let Some(choices) = &param.choices {
-        schema.insert("enum".into(), json!(choices));
-    } else if param.format == Some(Format::Time) {
-        schema.insert("pattern".into(), json!("^([01][0-9]|2[0-3]):[0-5][0-9]$"));
-    } else if param.kind == ParamKind::String {
-        let max = param.max_length.unwrap_or(DEFAULT_MAX_CHARS);
-        schema.insert("maxLength".into(), json!(max));
-    }
-    for (key, bound) in [("minimum", param.min), ("maximum", param.max)] {
-        if let Some(bound) = bound {
-            schema.insert(key.into(), integer(&json!(bound)).map_or(json!(bound), Value::from));
-        }
-    }
-    if let Some(default) = &param.default {
-        schema.insert("default".into(), default.clone());
-    }
-    let unit = param.unit.map(|unit| format!("in {}", unit.name()));
-    if let Some(description) = param.description.clone().or(unit) {
-        schema.insert("description".into(), json!(description));
-    }
-    Value::Object(schema)
 }
 
 fn did_you_mean(nearest: Option<&str>) -> String {
@@ -446,22 +406,5 @@ mod tests {
     fn a_message_repeats_a_long_value_only_in_part() {
         let given = json!({"device": "x".repeat(60_000), "speed": 1});
         assert!(check(given).expect_err("not a device").len() < 200);
-    }
-
-    #[test]
-    fn the_schema_says_what_the_check_takes() {
-        let schema = json_schema(&fan());
-        assert_eq!(schema["required"], json!(["device", "speed"]));
-        assert_eq!(schema["additionalProperties"], json!(false));
-        assert_eq!(
-            schema["properties"]["speed"],
-            json!({"type": "integer", "minimum": 0, "maximum": 100})
-        );
-        assert_eq!(
-            schema["properties"]["device"],
-            json!({"type": "string", "enum": ["Fan", "pump"]})
-        );
-        assert_eq!(schema["properties"]["why"]["maxLength"], json!(4));
-        assert_eq!(schema["properties"]["level"]["minimum"], json!(0.5));
     }
 }

@@ -15,6 +15,7 @@ pub mod note;
 mod owed;
 pub mod port;
 pub mod publish;
+pub mod schema;
 pub mod serial;
 pub mod spec;
 pub mod sql;

@@ -29,6 +29,9 @@ pub const NONE: &str = "none()";
 /// A time of day, as the call syntax writes it.
 const TIME: &str = r#"/"([01][0-9]|2[0-3]):[0-5][0-9]"/"#;
 
+/// A run of the request's words, in quotes.
+const SAID: &str = r#""\"" SAID "\"""#;
+
 /// The grammar of an answer in plain words, for an ask without tools.
 pub const FREE_TEXT: &str = "start: TEXT\nTEXT: /(.|\\n)+/\n";
 
@@ -55,7 +58,8 @@ pub fn calls(tools: &[&ToolSpec], max_calls: usize, grounds: Option<&Grounds>) -
     for (t, tool) in tools.iter().enumerate() {
         tool_rules(&mut lark, t, tool, grounds);
     }
-    if let Some(grounds) = grounds {
+    // Its automaton is worth compiling only where something refers to it.
+    if let Some(grounds) = grounds.filter(|_| lark.contains(SAID)) {
         let _ = writeln!(lark, "{}", said(grounds));
     }
     lark
@@ -117,7 +121,7 @@ fn value_rule(param: &Param, grounds: Option<&Grounds>) -> Option<String> {
                 Some(grounds.times().iter().map(|time| written(time)).collect::<Vec<_>>())
             }
             ParamKind::String if param.verbatim => {
-                return (!grounds.chunks().is_empty()).then(|| r#""\"" SAID "\"""#.to_owned());
+                return (!grounds.chunks().is_empty()).then(|| SAID.to_owned());
             }
             _ => None,
         };

@@ -58,7 +58,7 @@ where
 #[test]
 fn frames_of_a_worker_are_the_same_for_both_readers_and_take_bounded_memory() {
     let answer = json!({"text": "fan()", "usage": {"reused": 1, "prefilled": 2, "forced": 3,
-        "sampled": 4, "first_token_ms": 5, "total_ms": 6}});
+        "sampled": 4, "grammar_us": 7, "first_token_ms": 5, "total_ms": 6}});
     let from = [
         frame(&json!({"frame": "loading", "percent": 50})),
         frame(

@@ -4,19 +4,22 @@
 //! can stand in a topic; a reply topic [`MAX_REPLY_TOPIC_BYTES`] and [`MAX_REPLY_LEVELS`]; the words of a
 //! denial [`MAX_MESSAGE_CHARS`]. What is refused here is refused before anything is stored.
 
+mod outcome;
+mod topic;
+
 pub use agentd_tools::Priority;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use outcome::{CallRecord, INTERRUPTED_WHY, Outcome, Route, Settled, Status, sentence};
+use topic::stands_in_topic;
+pub use topic::{MAX_REPLY_LEVELS, MAX_REPLY_TOPIC_BYTES, check_reply_topic};
+
 /// The largest command payload, in bytes.
 pub const MAX_PAYLOAD_BYTES: usize = 64 * 1024;
 /// The longest command id, in characters. It becomes a topic level.
 pub const MAX_ID_CHARS: usize = 128;
-/// The longest topic that an outcome is sent to at its sender's wish, in bytes.
-pub const MAX_REPLY_TOPIC_BYTES: usize = 1024;
-/// The most levels of such a topic. mosquitto breaks the connection over more than 200.
-pub const MAX_REPLY_LEVELS: usize = 64;
 /// The longest words of a denial, in characters. They may repeat what the sender wrote, and go to the
 /// sender twice, into the log and into the outbox.
 pub const MAX_MESSAGE_CHARS: usize = 500;
@@ -207,10 +210,6 @@ impl Command {
     }
 }
 
-/// Why a call has no result where the daemon stopped in the middle of it.
-pub const INTERRUPTED_WHY: &str =
-    "the daemon stopped while this was under way; whether it took effect is not known";
-
 impl Call {
     /// What a person is told where the daemon stopped in the middle of it. What was made of that follows.
     pub fn interrupted(&self) -> String {
@@ -251,199 +250,9 @@ pub fn valid_id(id: &str) -> bool {
         && id.chars().all(|c| stands_in_topic(c) && !matches!(c, '/' | '+' | '#'))
 }
 
-/// Whether a character may stand in a topic. MQTT asks for neither control characters nor Unicode's
-/// noncharacters; mosquitto breaks the connection over them, and over the same row at each new one.
-fn stands_in_topic(c: char) -> bool {
-    let code = u32::from(c);
-    !c.is_control() && !matches!(code, 0xfdd0..=0xfdef) && code & 0xfffe != 0xfffe
-}
-
-/// Refuses, in words, a topic that a reply cannot go to: one that cannot be published to, or one of a
-/// device, this or another, that is not for outcomes. There it would come in as a command, or pass for
-/// what the device says of itself, with the rights of this device and not those of the sender.
-pub fn check_reply_topic(topic: &str) -> Result<(), String> {
-    let bytes = topic.len();
-    if !(1..=MAX_REPLY_TOPIC_BYTES).contains(&bytes) {
-        return Err(format!(
-            "the reply topic has {bytes} bytes; it must have 1 to {MAX_REPLY_TOPIC_BYTES}"
-        ));
-    }
-    let levels = topic.split('/').count();
-    if levels > MAX_REPLY_LEVELS {
-        return Err(format!(
-            "the reply topic has {levels} levels; at most {MAX_REPLY_LEVELS} are taken"
-        ));
-    }
-    if topic.starts_with('$') || topic.contains(|c| !stands_in_topic(c) || "+#".contains(c)) {
-        return Err(
-            "the reply topic cannot be published to: it begins with `$` or has `+`, `#`, a \
-                    control character or a noncharacter"
-                .into(),
-        );
-    }
-    let mut levels = topic.splitn(4, '/');
-    let is_device = levels.next() == Some("agentd") && levels.next().is_some();
-    let is_result = levels.next() == Some("result") && levels.next().is_some();
-    if is_device && !is_result {
-        return Err(
-            "the reply topic is one of a device, which takes commands there or tells how it \
-                    is; choose another"
-                .into(),
-        );
-    }
-    Ok(())
-}
-
 /// A fresh id: a UUID of version 7, so that ids sort by time.
 pub fn fresh_id() -> String {
     uuid::Uuid::now_v7().to_string()
-}
-
-/// What became of a command. `Deferred` and `WaitingApproval` are followed by another outcome.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// Done as asked.
-    Done,
-    /// Tried, and it did not work.
-    Failed,
-    /// Turned away; nothing was done.
-    Denied,
-    /// Its time had passed; nothing was done.
-    Expired,
-    /// Taken back; nothing was done.
-    Cancelled,
-    /// Only a remote model could do it and there is no network; it waits.
-    Deferred,
-    /// It waits for a person to approve.
-    WaitingApproval,
-    /// The daemon stopped in the middle of an acting call: whether it took effect is not known.
-    Interrupted,
-}
-
-impl Status {
-    /// Whether no other outcome follows.
-    pub fn is_final(self) -> bool {
-        !matches!(self, Self::Deferred | Self::WaitingApproval)
-    }
-
-    /// The name on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Failed => "failed",
-            Self::Denied => "denied",
-            Self::Expired => "expired",
-            Self::Cancelled => "cancelled",
-            Self::Deferred => "deferred",
-            Self::WaitingApproval => "waiting_approval",
-            Self::Interrupted => "interrupted",
-        }
-    }
-}
-
-/// Who turned the words into a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Route {
-    /// A known sentence.
-    Reflex,
-    /// The model on the board.
-    Model,
-    /// A model elsewhere.
-    Remote,
-    /// Nobody: the sender spelled the call out, or nothing was routed.
-    Direct,
-}
-
-impl Route {
-    /// The name on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Reflex => "reflex",
-            Self::Model => "model",
-            Self::Remote => "remote",
-            Self::Direct => "direct",
-        }
-    }
-}
-
-/// One call of an outcome.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct CallRecord {
-    /// The tool's name.
-    pub tool: String,
-    /// The arguments it ran with.
-    pub args: Map<String, Value>,
-    /// Whether it did what it was asked.
-    pub ok: bool,
-    /// Its result fields.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub result: Option<Map<String, Value>>,
-    /// Why it failed, in words.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-    /// How it became known what happened, where the call was cut off.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub settled: Option<Settled>,
-    /// How long it took, in milliseconds.
-    pub ms: u64,
-}
-
-/// How it became known what happened to a call that was cut off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Settled {
-    /// It was made again, because its tool is idempotent.
-    Repeated,
-    /// The device was asked.
-    ReadBack,
-}
-
-/// What became of a command, as it goes to `result/<id>`, HTTP and the console.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Outcome {
-    /// The command's id.
-    pub id: String,
-    /// What became of it.
-    pub status: Status,
-    /// The reply to the person.
-    pub text: String,
-    /// Who turned the words into a call.
-    pub route: Route,
-    /// The model's name, where one was asked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub model: Option<String>,
-    /// What ran, in order.
-    pub calls: Vec<CallRecord>,
-    /// Why it is not `done`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<Denial>,
-    /// From acceptance to the end, in milliseconds.
-    pub ms: u64,
-    /// When it was accepted.
-    pub received_at: Timestamp,
-    /// When it ended.
-    pub finished_at: Timestamp,
-}
-
-impl Outcome {
-    /// The outcome of a command that was turned away.
-    pub fn denied(id: &str, denial: Denial, received_at: Timestamp, now: Timestamp) -> Self {
-        let text = format!("{} Nothing was done.", sentence(&denial.message));
-        Self {
-            id: id.to_owned(),
-            status: if denial.code == "expired" { Status::Expired } else { Status::Denied },
-            text,
-            route: Route::Direct,
-            model: None,
-            calls: Vec::new(),
-            error: Some(denial),
-            ms: elapsed_ms(received_at, now),
-            received_at,
-            finished_at: now,
-        }
-    }
 }
 
 /// Milliseconds from `from` to `to`; 0 where the clock went backwards.
@@ -456,20 +265,6 @@ pub fn elapsed_ms(from: Timestamp, to: Timestamp) -> u64 {
 pub fn now() -> Timestamp {
     let now = Timestamp::now();
     Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
-}
-
-/// A clause as a sentence: a capital at its head, a full stop at its end.
-pub fn sentence(clause: &str) -> String {
-    let clause = clause.trim();
-    let mut chars = clause.chars();
-    let mut out: String = match chars.next() {
-        Some(first) if !clause.starts_with('`') => first.to_uppercase().chain(chars).collect(),
-        _ => clause.to_owned(),
-    };
-    if !out.ends_with(['.', '!', '?']) {
-        out.push('.');
-    }
-    out
 }
 
 #[cfg(test)]
@@ -537,26 +332,6 @@ mod tests {
         for good in ["\u{fffd}", "\u{fdcf}", "\u{fdf0}", "$x", "a b"] {
             assert!(valid_id(good), "{good:?}");
         }
-    }
-
-    #[test]
-    fn a_reply_goes_to_no_topic_of_a_device_but_its_results() {
-        for bad in
-            ["agentd/a/command", "agentd/b/status", "agentd/a/approve/", "agentd/a", "agentd/"]
-        {
-            assert!(check_reply_topic(bad).is_err_and(|why| why.contains("of a device")), "{bad}");
-        }
-        for good in ["agentd/a/result/7", "agentd", "agents/a/command", "/agentd/a/command"] {
-            assert_eq!(check_reply_topic(good), Ok(()));
-        }
-    }
-
-    #[test]
-    fn the_bounds_of_a_reply_topic_hold_at_and_one_over() {
-        let (bytes, levels) = ("x".repeat(MAX_REPLY_TOPIC_BYTES), "/".repeat(MAX_REPLY_LEVELS - 1));
-        assert_eq!((check_reply_topic(&bytes), check_reply_topic(&levels)), (Ok(()), Ok(())));
-        assert!(check_reply_topic(&format!("{bytes}x")).is_err_and(|why| why.contains("bytes")));
-        assert!(check_reply_topic(&format!("{levels}/")).is_err_and(|why| why.contains("levels")));
     }
 
     #[test]

@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+"""Writes training data: one line a toolset, with sentences and the calls that they mean."""
+
+import argparse
+import glob
+import json
+import random
+import sys
+
+import banks
+import machines
+import pairs
+import toolsets
+
+# How many of a hundred toolsets are one of the six machines that are known word for word.
+KNOWN_SHARE = 8
+
+AVOID = str(banks.HERE.parents[1] / "tests" / "exam" / "sets" / "*.jsonl")
+EXAMPLES = """examples:
+  python3 generate.py --seed 1 --toolsets 1000 --pairs 24 --out data.jsonl
+  python3 generate.py --seed 7 --toolsets 3 --show 20 --out /dev/null
+  python3 generate.py --seed 1 --toolsets 10 --kinds --out -      # with the kind of each pair
+"""
+
+
+def sentences(pattern):
+    """The sentences of files that the data must not repeat, without case and signs."""
+    found = set()
+    for path in sorted(glob.glob(pattern)):
+        with open(path, encoding="utf-8") as lines:
+            found |= {pairs.plain(json.loads(line)["say"]) for line in lines if line.strip()}
+    return frozenset(found)
+
+
+def records(seed, count, pairs_each, kinds=False, avoid=frozenset()):
+    """Toolsets with their pairs, one by one. Each has a seed of its own, so that a part can be made again."""
+    for index in range(count):
+        rng = random.Random(f"{seed}/{index}")
+        toolset = machines.draw(rng) if rng.random() * 100 < KNOWN_SHARE else toolsets.draw(rng)
+        tools = toolsets.declared(toolset)
+        made = pairs.pairs_of(rng, toolset, pairs_each, avoid)
+        if not kinds:
+            made = [{key: value for key, value in pair.items() if key not in ("kind", "why")} for pair in made]
+        yield {"tools": tools, "prompt": toolsets.prompt(tools), "pairs": made}
+
+
+def show(record, most):
+    print(record["prompt"])
+    for pair in record["pairs"][:most]:
+        for turn in pair.get("before", []):
+            print(f"    [{turn['say']}  ->  {turn['answer']}]")
+        print(f"  {pair.get('kind', ''):7}{pair['say']}\n      -> " + pair["answer"].replace("\n", "\n      -> "))
+    print()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same data (default 1)")
+    parser.add_argument("--toolsets", type=int, default=1000, help="how many toolsets (default 1000)")
+    parser.add_argument("--pairs", type=int, default=24, help="sentences a toolset (default 24)")
+    parser.add_argument("--out", default="data.jsonl", help="the file to write, - for standard output (default data.jsonl)")
+    parser.add_argument("--show", type=int, default=0, metavar="N", help="print the first N pairs in readable form")
+    parser.add_argument("--kinds", action="store_true", help="keep the kind of each pair in the data")
+    parser.add_argument("--avoid", default=AVOID, metavar="GLOB", help="files of cases whose sentences must not occur (default %(default)s)")
+    options = parser.parse_args()
+    left = options.show
+    out = sys.stdout if options.out == "-" else open(options.out, "w", encoding="utf-8")
+    with out:
+        for record in records(options.seed, options.toolsets, options.pairs, kinds=True, avoid=sentences(options.avoid)):
+            if left > 0:
+                show(record, left)
+                left -= len(record["pairs"])
+            if not options.kinds:
+                for pair in record["pairs"]:
+                    pair.pop("kind", None), pair.pop("why", None)
+            out.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()
