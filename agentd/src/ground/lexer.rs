@@ -1,6 +1,6 @@
 //! A request as words: numbers in digits, times in digits, and texts in lower case.
 
-use agentd_tools::unit::Unit;
+use agentd_tools::unit::{Dimension, Unit};
 
 use super::quantity::TENS;
 
@@ -63,6 +63,8 @@ fn heard(words: &mut Vec<Word>) {
     while at < words.len() {
         let text = |at: usize| words.get(at).map_or("", Word::text);
         let is_unit = |word: &str| word.len() > 1 && Unit::of(word).is_some() || word == "per";
+        let is_time =
+            |word: &str| Unit::of(word).is_some_and(|unit| unit.dimension() == Dimension::Time);
         let (before, next) = (at.checked_sub(1).map_or("", text), text(at + 1));
         let after_tens = TENS.contains(&before);
         let ends =
@@ -72,7 +74,9 @@ fn heard(words: &mut Vec<Word>) {
             ("for", "tea") => Some(("forty", 2)),
             ("p", "m") => Some(("pm", 2)),
             ("a", "m") => Some(("am", 2)),
-            ("our" | "ours", _) if at > 0 => Some(("hour", 1)),
+            ("our" | "ours", _) if matches!(before, "an" | "half" | "last" | "past" | "one") => {
+                Some(("hour", 1))
+            }
             ("weak", _) if matches!(before, "last" | "past" | "a" | "one") => Some(("week", 1)),
             ("ate", _)
                 if in_number || after_tens || matches!(next, "in" | "o'clock" | "am" | "pm") =>
@@ -80,7 +84,15 @@ fn heard(words: &mut Vec<Word>) {
                 Some(("eight", 1))
             }
             ("won", _) if in_number || after_tens => Some(("one", 1)),
-            ("for" | "fore", _) if in_number => Some(("four", 1)),
+            // "For hours" is a figure of speech; "for kilos" and "the last for hours" are not.
+            ("for" | "fore", _)
+                if in_number
+                    && (!is_time(next)
+                        || after_tens
+                        || matches!(before, "for" | "last" | "past" | "next")) =>
+            {
+                Some(("four", 1))
+            }
             ("to" | "too", _) if in_number => Some(("two", 1)),
             _ => None,
         };

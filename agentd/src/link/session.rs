@@ -181,7 +181,8 @@ impl<'a> Session<'a> {
     fn due(&self) -> Option<Instant> {
         self.limits?;
         let now = Instant::now();
-        if self.goes_on {
+        // While the store is left alone there is nothing to go on with.
+        if self.goes_on && self.store_retry_at.is_none() {
             return Some(now);
         }
         let (window, pause) = (self.link.window.next_due(now), self.link.pause.due(now));
