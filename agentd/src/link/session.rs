@@ -181,16 +181,10 @@ impl<'a> Session<'a> {
     fn due(&self) -> Option<Instant> {
         self.limits?;
         let now = Instant::now();
-        // While the store is left alone there is nothing to go on with.
-        if self.goes_on && self.store_retry_at.is_none() {
-            return Some(now);
-        }
         let (window, pause) = (self.link.window.next_due(now), self.link.pause.due(now));
-        let (status, subscription) = (self.publisher.due(), self.subscribed_by);
-        [window, pause, status, subscription, self.telemetry_at, self.store_retry_at]
-            .into_iter()
-            .flatten()
-            .min()
+        let others = [window, pause, self.publisher.due(), self.subscribed_by, self.telemetry_at];
+        let first = others.into_iter().flatten().min();
+        next_wake(self.goes_on.then_some(now), self.store_retry_at, first)
     }
 
     /// Handles one wake. An error is why the connection is given up.
@@ -297,6 +291,17 @@ impl<'a> Session<'a> {
     }
 }
 
+/// When the loop wakes by itself. While the store is left alone there is nothing to go on with: it would wake
+/// again and again and do nothing.
+fn next_wake(
+    goes_on: Option<Instant>,
+    store_retry_at: Option<Instant>,
+    first: Option<Instant>,
+) -> Option<Instant> {
+    let work = store_retry_at.or(goes_on);
+    first.into_iter().chain(work).min()
+}
+
 /// Why a request that was not handed over ends the connection.
 pub(super) fn given_up(why: NotSent) -> String {
     match why {
@@ -318,5 +323,21 @@ async fn sleep_until(due: Option<Instant>) {
     match due {
         Some(due) => tokio::time::sleep_until(due.into()).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_is_left_alone_is_not_gone_on_with_before_its_time() {
+        let now = Instant::now();
+        let (retry, soon) = (Some(now + STORE_RETRY), Some(now + Duration::from_secs(1)));
+        assert_eq!(next_wake(Some(now), None, soon), Some(now), "there is room for another row");
+        assert_eq!(next_wake(Some(now), retry, None), retry);
+        assert_eq!(next_wake(Some(now), retry, soon), soon, "the rest of the link goes on");
+        assert_eq!(next_wake(None, retry, None), retry);
+        assert_eq!(next_wake(None, None, None), None);
     }
 }
