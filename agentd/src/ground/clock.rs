@@ -1,12 +1,25 @@
 //! Times of day: `18:30`, `6pm`, `half past six`, `quarter to seven`, `noon`, `seven in the morning`.
 
 use super::lexer::Word;
-use super::quantity;
+use super::number;
 
 /// Words before an hour that make it one: "at six".
 const BEFORE: &[&str] = &["at", "by", "until", "till", "from", "before", "after", "around"];
 /// What may stand between the hour and what tells the half of the day.
-const FILLERS: &[&str] = &["o'clock", "o’clock", "oclock", "sharp", "in", "the", "at"];
+const FILLERS: &[&str] = &[
+    "o'clock",
+    "o’clock",
+    "oclock",
+    "sharp",
+    "in",
+    "the",
+    "at",
+    "this",
+    "every",
+    "each",
+    "early",
+    "late",
+];
 
 /// The times, as `HH:MM`, in the order of the words.
 pub(super) fn find(words: &[Word]) -> Vec<String> {
@@ -40,7 +53,10 @@ fn read(words: &[Word], at: usize) -> Option<(Vec<(u32, u32)>, usize)> {
         Word::Text(text) if text == "midnight" => return Some((vec![(0, 0)], at + 1)),
         _ => {}
     }
-    if let Some((minutes, next)) = fraction(words, at) {
+    let word = |at: Option<usize>| at.and_then(|at| words.get(at)).map_or("", Word::text);
+    let before = word(at.checked_sub(1));
+    // "from ten to six" are two times.
+    if let Some((minutes, next)) = fraction(words, at).filter(|_| before != "from") {
         // "half six" is half past six; "quarter six" is nothing.
         let (direction, from) = match words.get(next).map(Word::text) {
             Some("past" | "after") => (1, next + 1),
@@ -48,6 +64,12 @@ fn read(words: &[Word], at: usize) -> Option<(Vec<(u32, u32)>, usize)> {
             _ if words[at].is("half") => (1, next),
             _ => return None,
         };
+        // "five past 9 pm", "ten to midnight": there is no doubt of the half.
+        if let Some(hour) = sure_hour(words.get(from)) {
+            let time =
+                if direction == 1 { (hour, minutes) } else { ((hour + 23) % 24, 60 - minutes) };
+            return Some((vec![time], from + 1));
+        }
         let (hour, next) = hour(words, from)?;
         let (hour, minute) = match direction {
             1 => (hour, minutes),
@@ -56,11 +78,28 @@ fn read(words: &[Word], at: usize) -> Option<(Vec<(u32, u32)>, usize)> {
         };
         return Some(halves(words, next, hour, minute));
     }
+    // "from 9 to 6".
+    let said = BEFORE.contains(&before) || (before == "to" && word(at.checked_sub(3)) == "from");
+    if let Some(found) = in_digits(words, at, said) {
+        return Some(found);
+    }
     let (hour, next) = hour(words, at)?;
-    let said = at > 0 && BEFORE.contains(&words[at - 1].text());
+    // "six oh five pm".
+    if word(Some(next)) == "oh"
+        && let Some((minute, next)) = number::number(words, next + 1)
+        && minute.fract() == 0.0
+        && (1.0..10.0).contains(&minute)
+    {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is 1 to 9"
+        )]
+        return Some(halves(words, next, hour, minute as u32));
+    }
     let o_clock = matches!(words.get(next).map(Word::text), Some("o'clock" | "o’clock" | "oclock"));
     let half = half(words, next, hour);
-    if let Some((minute, next)) = quantity::number(words, next)
+    if let Some((minute, next)) = number::number(words, next)
         && (said || self::half(words, next, hour).is_some())
         && minute.fract() == 0.0
         && (1.0..60.0).contains(&minute)
@@ -75,6 +114,29 @@ fn read(words: &[Word], at: usize) -> Option<(Vec<(u32, u32)>, usize)> {
     (said || o_clock || half.is_some()).then(|| halves(words, next, hour, 0))
 }
 
+/// An hour that leaves no doubt of the half of the day.
+fn sure_hour(word: Option<&Word>) -> Option<u32> {
+    match word? {
+        Word::Clock(hour, 0, true) => Some(*hour),
+        Word::Text(text) if text == "midnight" => Some(0),
+        Word::Text(text) if text == "noon" || text == "midday" => Some(12),
+        _ => None,
+    }
+}
+
+/// Hours and minutes as one number: "at 1830", "630 pm", "at 6.30", "at eighteen hundred".
+fn in_digits(words: &[Word], at: usize, said: bool) -> Option<(Vec<(u32, u32)>, usize)> {
+    let (value, next) = number::number(words, at)?;
+    // Of "6.30" the last digit got lost.
+    let value = if value.fract() == 0.0 { value } else { (value * 100.0).round() };
+    if !(100.0..2400.0).contains(&value) || value % 100.0 >= 60.0 {
+        return None;
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is below 2400")]
+    let (hour, minute) = (value as u32 / 100, value as u32 % 100);
+    (said || half(words, next, hour).is_some()).then(|| halves(words, next, hour, minute))
+}
+
 /// `half`, `[a] quarter`, `ten [minutes]`.
 fn fraction(words: &[Word], at: usize) -> Option<(u32, usize)> {
     let from = at + usize::from(words.get(at)?.is("a"));
@@ -82,16 +144,22 @@ fn fraction(words: &[Word], at: usize) -> Option<(u32, usize)> {
         "half" if from == at => Some((30, at + 1)),
         "quarter" => Some((15, from + 1)),
         _ => {
-            let (minutes, next) = quantity::number(words, at)?;
-            let next = next + usize::from(words.get(next).is_some_and(|word| word.is("minutes")));
+            let (minutes, next) = number::number(words, at)?;
+            let is_said = words.get(next).is_some_and(|word| word.is("minutes"));
+            let next = next + usize::from(is_said);
+            // "Curtain three to one in the afternoon" is no time; "five to one" and "three minutes to one" are.
+            let is_round = minutes % 5.0 == 0.0;
             let follows = matches!(words.get(next).map(Word::text), Some("past" | "to"));
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
                 reason = "it is 1 to 59"
             )]
-            (follows && minutes.fract() == 0.0 && (1.0..60.0).contains(&minutes))
-                .then_some((minutes as u32, next))
+            (follows
+                && (is_said || is_round)
+                && minutes.fract() == 0.0
+                && (1.0..60.0).contains(&minutes))
+            .then_some((minutes as u32, next))
         }
     }
 }
@@ -100,7 +168,7 @@ fn hour(words: &[Word], at: usize) -> Option<(u32, usize)> {
     let (value, next) = match words.get(at)? {
         Word::Number(value) => (*value, at + 1),
         // One word: "six thirty" is an hour and minutes.
-        Word::Text(_) => (quantity::number(&words[..=at], at)?.0, at + 1),
+        Word::Text(_) => (number::number(&words[..=at], at)?.0, at + 1),
         Word::Clock(..) => return None,
     };
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is 0 to 23")]

@@ -2,7 +2,10 @@
 
 use agentd_tools::unit::{Dimension, Unit};
 
-use super::quantity::TENS;
+use super::number::{TENS, UNITS, number};
+
+/// What people say while they think: "ten um minutes".
+const HESITATIONS: &[&str] = &["um", "uhm", "umm", "uh", "er", "erm", "hm", "hmm"];
 
 /// One word.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,7 +42,14 @@ pub(super) fn words(request: &str, most: usize) -> Vec<Word> {
         // "6.45 pm": what looked like a number is a time.
         let half = matches!(word, "am" | "pm" | "a.m" | "p.m").then(|| format!("{before}{word}"));
         match half.and_then(|joined| clock(&joined)) {
-            Some(clock) => drop(words.pop().map(|_| words.push(clock))),
+            Some(clock) => {
+                words.pop();
+                // "2 10 am" may be ten past two, or bed 2 at ten.
+                let early = with_minutes(words.last(), &clock);
+                words.push(clock);
+                words.extend(early);
+            }
+            None if HESITATIONS.contains(&word) => {}
             None => split(word, &mut words),
         }
         before = word;
@@ -54,6 +64,16 @@ pub(super) fn words(request: &str, most: usize) -> Vec<Word> {
     words.truncate(most);
     heard(&mut words);
     words
+}
+
+/// The time of an hour and of what looked like one behind it: "2 10 am".
+fn with_minutes(hour: Option<&Word>, clock: &Word) -> Option<Word> {
+    let (Some(Word::Number(hour)), Word::Clock(minutes, 0, _)) = (hour, clock) else { return None };
+    let is_hour = hour.fract() == 0.0 && (1.0..=12.0).contains(hour);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is 1 to 12")]
+    let hour = *hour as u32 % 12;
+    // The clock has its half of the day already: 10 pm is 22.
+    is_hour.then_some(Word::Clock(hour + minutes / 12 * 12, (minutes + 11) % 12 + 1, true))
 }
 
 /// Puts right what a speech recogniser writes for numbers, where the words around it leave no doubt: "ate
@@ -71,10 +91,20 @@ fn heard(words: &mut Vec<Word>) {
             at + 1 >= words.len() || matches!(&words[at + 1], Word::Text(text) if text.is_empty());
         let in_number = is_unit(next) || (after_tens && ends);
         let replaced = match (text(at), next) {
-            ("for", "tea") => Some(("forty", 2)),
+            ("for" | "four", "tea") => Some(("forty", 2)),
+            ("six", "tea") => Some(("sixty", 2)),
+            ("seven", "tea") => Some(("seventy", 2)),
+            ("fourty", _) => Some(("forty", 1)),
+            ("o", "clock") => Some(("o'clock", 2)),
+            ("passed", _) if matches!(before, "half" | "quarter" | "minutes") => Some(("past", 1)),
+            ("an", "a") if matches!(text(at + 2), "half" | "quarter") => Some(("and", 1)),
+            ("four", "half") => Some(("for", 1)),
             ("p", "m") => Some(("pm", 2)),
             ("a", "m") => Some(("am", 2)),
-            ("our" | "ours", _) if matches!(before, "an" | "half" | "last" | "past" | "one") => {
+            ("our" | "ours", _)
+                if matches!(before, "an" | "half" | "last" | "past" | "one")
+                    || (text(at) == "ours" && at > 0 && number(&words[at - 1..], 0).is_some()) =>
+            {
                 Some(("hour", 1))
             }
             ("weak", _) if matches!(before, "last" | "past" | "a" | "one") => Some(("week", 1)),
@@ -128,6 +158,12 @@ fn split(word: &str, words: &mut Vec<Word>) {
     }
     if word.contains('-') && word.chars().all(|c| c.is_alphabetic() || c == '-') {
         words.extend(word.split('-').filter(|part| !part.is_empty()).map(|p| Word::Text(p.into())));
+        return;
+    }
+    // "twentyfive".
+    let tens = TENS.iter().find_map(|tens| Some((tens, word.strip_prefix(tens)?)));
+    if let Some((tens, units)) = tens.filter(|(_, units)| UNITS[1..10].contains(units)) {
+        words.extend([*tens, units].map(|part| Word::Text(part.into())));
         return;
     }
     words.push(Word::Text(word.to_owned()));

@@ -14,6 +14,7 @@
 
 mod clock;
 mod lexer;
+mod number;
 mod quantity;
 
 use agentd_tools::spec::{Param, ParamKind};
@@ -82,6 +83,19 @@ impl Grounds {
             times,
             chunks: lexer::chunks(request),
         }
+    }
+
+    /// Adds the values of what was said before, to which a request such as "and the other one too" refers. Texts
+    /// are not added: a verbatim one is of the request itself.
+    pub fn and_before(mut self, earlier: &str) -> Self {
+        let earlier = Self::of(earlier);
+        self.quantities.extend(earlier.quantities);
+        self.quantities.truncate(MAX_VALUES);
+        let news = |time: &String| !self.times.contains(time);
+        let times: Vec<String> = earlier.times.into_iter().filter(news).collect();
+        self.times.extend(times);
+        self.times.truncate(MAX_VALUES);
+        self
     }
 
     /// The values that a number of the request may be for a parameter: converted to its unit, within its

@@ -4,6 +4,7 @@
 use agentd_tools::unit::{Dimension, Unit};
 
 use super::lexer::Word;
+use super::number::{TENS, and_a_half, number, small};
 
 /// A number as it was said.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,9 +35,6 @@ impl Quantity {
     }
 }
 
-/// Parts by what the whole is cut into, from three on.
-const PARTS: &[&str] =
-    &["third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"];
 /// Ordinals from one on: "the third valve" names number 3.
 const ORDINALS: &[&str] = &[
     "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth",
@@ -91,23 +89,43 @@ fn read(words: &[Word], at: usize) -> Option<(Quantity, usize)> {
     if let Some((value, next)) = number(words, at) {
         // "twelve below zero", "eighteen below".
         let follows = |at: usize, text: &str| words.get(at).is_some_and(|word| word.is(text));
-        let is_below = follows(next, "below")
-            && (follows(next + 1, "zero") || next + 1 >= words.len() || follows(next + 1, ""));
-        let (value, next) = match is_below {
-            true => (-value, next + 1 + usize::from(follows(next + 1, "zero"))),
-            false => (value, next),
+        let (value, next) = match below_zero(words, next) {
+            Some(next) => (-value, next),
+            None if follows(next, "below")
+                && (next + 1 >= words.len() || follows(next + 1, "")) =>
+            {
+                (-value, next + 1)
+            }
+            None => (value, next),
         };
         // "half an hour", "three quarters of an hour", "a couple of minutes".
         let of = next + usize::from(words.get(next).is_some_and(|word| word.is("of")));
-        let article = words.get(of).is_some_and(|word| matches!(word.text(), "a" | "an" | "the"));
         let is_part = value.fract() != 0.0 && value.abs() < 1.0;
+        // "Output four an hour" are two numbers.
+        let article = (is_part || of > next)
+            && words.get(of).is_some_and(|word| matches!(word.text(), "a" | "an" | "the"));
         let (unit, next) = match unit(words, of + usize::from(article)) {
             Some((unit, next)) => (Some(unit), next),
             None => (None, next),
         };
-        return Some((Quantity { value, unit, is_part }, next));
+        // "five degrees below zero".
+        let is_degrees = unit.is_some_and(|unit| {
+            matches!(unit.dimension(), Dimension::Temperature | Dimension::Angle)
+        });
+        return Some(match below_zero(words, next).filter(|_| is_degrees) {
+            Some(next) => (Quantity { value: -value, unit, is_part }, next),
+            None => (Quantity { value, unit, is_part }, next),
+        });
     }
     let word = words[at].text();
+    // "hour and a half": the article got lost.
+    if let Some((unit, next)) = unit(words, at).filter(|_| word.len() > 1)
+        && let (value, next) = and_a_half(words, next, 1.0)
+        && value != 1.0
+        && unit.dimension() == Dimension::Time
+    {
+        return Some((Quantity { value, unit: Some(unit), is_part: false }, next));
+    }
     if !word.is_empty() && (ONE.contains(&word) || word == "the") {
         let (unit, next) = unit(words, at + 1)?;
         // "the second valve", "the foot of the bed": an article counts only a time that has passed.
@@ -125,6 +143,12 @@ fn read(words: &[Word], at: usize) -> Option<(Quantity, usize)> {
     None
 }
 
+/// Where `below zero` or `under freezing` ends.
+fn below_zero(words: &[Word], at: usize) -> Option<usize> {
+    let says = |at: usize, of: &[&str]| words.get(at).is_some_and(|word| of.contains(&word.text()));
+    (says(at, &["below", "under"]) && says(at + 1, &["zero", "freezing"])).then_some(at + 2)
+}
+
 /// An ordinal, or how often.
 #[expect(clippy::cast_precision_loss, reason = "they are few")]
 fn counted(words: &[Word], at: usize) -> Option<f64> {
@@ -137,22 +161,24 @@ fn counted(words: &[Word], at: usize) -> Option<f64> {
     index(ORDINALS).filter(|_| is_ordinal && names).or_else(|| index(TIMES))
 }
 
-/// "an hour *and a half*".
-fn and_a_half(words: &[Word], at: usize, value: f64) -> (f64, usize) {
-    if words.get(at).is_some_and(|word| word.is("and"))
-        && let Some((part, next)) = part(words, at + 1)
-    {
-        return (value + part, next);
-    }
-    (value, at)
-}
-
 /// A smaller unit of the same kind that goes on, in the unit of what stands before it.
 fn continued(words: &[Word], at: usize, before: &Quantity) -> Option<(f64, usize)> {
     let own = before.unit?;
     let from = at + usize::from(words.get(at)?.is("and"));
     let (value, next) = number(words, from)?;
     let Some((unit, next)) = unit(words, next) else {
+        // "an hour ten", "one hour fifteen", "an hour and ten".
+        let is_minutes = value.fract() == 0.0
+            && (5.0..60.0).contains(&value)
+            && (from == at || value % 5.0 == 0.0);
+        if own == Unit::of("hours")? {
+            return is_minutes.then_some((value / 60.0, next));
+        }
+        // "a kilo two hundred".
+        let is_hundreds = value % 50.0 == 0.0 && (100.0..1000.0).contains(&value);
+        if own == Unit::of("kilograms")? {
+            return (from == at && is_hundreds).then_some((value / 1000.0, next));
+        }
         // "two euros fifty", "one metre eighty".
         let has_hundredths =
             own == Unit::of("metres")? || own.convert(1.0, Unit::of("cents")?) == Some(100.0);
@@ -165,7 +191,7 @@ fn continued(words: &[Word], at: usize, before: &Quantity) -> Option<(f64, usize
 }
 
 /// A unit that begins at a word.
-fn unit(words: &[Word], at: usize) -> Option<(Unit, usize)> {
+pub(super) fn unit(words: &[Word], at: usize) -> Option<(Unit, usize)> {
     let is_filler =
         |word: &&Word| matches!(word.text(), "whole" | "full" | "previous" | "last" | "past");
     let at = at + words.iter().skip(at).take_while(is_filler).count();
@@ -186,185 +212,4 @@ fn unit(words: &[Word], at: usize) -> Option<(Unit, usize)> {
         return Some((scale, at + 2));
     }
     Some((unit, at + 1))
-}
-
-/// A number that begins at a word, in digits or in words, and where it ends.
-pub(super) fn number(words: &[Word], at: usize) -> Option<(f64, usize)> {
-    match words.get(at)? {
-        Word::Text(word) if word == "minus" || word == "negative" => {
-            number(words, at + 1).map(|(value, next)| (-value, next))
-        }
-        Word::Number(value) => {
-            // "2 1/2", "2 and a half", "3 hundred", "2 million" is none here.
-            let (value, next) = match words.get(at + 1) {
-                Some(Word::Number(part)) if value.fract() == 0.0 && *part > 0.0 && *part < 1.0 => {
-                    (value + part, at + 2)
-                }
-                Some(word) if word.is("hundred") => (value * 100.0, at + 2),
-                Some(word) if word.is("thousand") => (value * 1000.0, at + 2),
-                Some(word) if word.is("dozen") => (value * 12.0, at + 2),
-                _ => (*value, at + 1),
-            };
-            Some(and_a_half(words, next, value))
-        }
-        Word::Text(_) => {
-            let (value, next) = part(words, at).or_else(|| spelled(words, at))?;
-            Some(and_a_half(words, next, value))
-        }
-        Word::Clock(..) => None,
-    }
-}
-
-/// `half`, `halfway`, `a quarter`, `three quarters`, `a fifth`, `half a dozen`.
-fn part(words: &[Word], at: usize) -> Option<(f64, usize)> {
-    let word = words.get(at)?.text();
-    let following = |ahead: usize| words.get(at + ahead).map_or("", Word::text);
-    let parts = |word: &str| PARTS.iter().position(|known| word.trim_end_matches('s') == *known);
-    match word {
-        "half" if following(1) == "a" && following(2) == "dozen" => return Some((6.0, at + 3)),
-        "half" | "halfway" => return Some((0.5, at + 1)),
-        "quarter" => return Some((0.25, at + 1)),
-        _ => {}
-    }
-    let count = if word == "a" { Some(1.0) } else { small(word) };
-    let (count, kind) = (count.filter(|count| *count < 10.0)?, following(1));
-    let under = match kind {
-        "half" => 2.0,
-        "quarter" | "quarters" => 4.0,
-        kind => parts(kind)? as f64 + 3.0,
-    };
-    Some((count / under, at + 2))
-}
-
-/// A number in words: `two hundred and fifty`, `one point five`, `a dozen`, `a couple of`.
-fn spelled(words: &[Word], at: usize) -> Option<(f64, usize)> {
-    let word = |at: usize| words.get(at).map_or("", Word::text);
-    if matches!(word(at), "a" | "one") {
-        let of = |at: usize| at + usize::from(word(at) == "of");
-        match word(at + 1) {
-            "dozen" => return Some((12.0, of(at + 2))),
-            "couple" | "pair" => return Some((2.0, of(at + 2))),
-            "hundred" | "thousand" => {}
-            _ if word(at) == "a" => return None,
-            _ => {}
-        }
-    }
-    if let Some(value) = match word(at) {
-        "couple" => Some(2.0),
-        "dozen" => Some(12.0),
-        _ => None,
-    } {
-        return Some((value, at + 1 + usize::from(word(at + 1) == "of")));
-    }
-    let (mut total, mut group, mut next, mut any) = (0.0, 0.0, at, false);
-    if word(at) == "a" {
-        (group, next) = (1.0, at + 1);
-    }
-    loop {
-        let step = match word(next) {
-            "and"
-                if any
-                    && group % 100.0 == 0.0
-                    && group > 0.0
-                    && small(word(next + 1)).is_some() =>
-            {
-                1
-            }
-            "hundred" if group > 0.0 && group < 100.0 => {
-                group *= 100.0;
-                1
-            }
-            "thousand" if group > 0.0 => {
-                (total, group) = (total + group * 1000.0, 0.0);
-                1
-            }
-            "dozen" if any && group > 0.0 => {
-                group *= 12.0;
-                1
-            }
-            text => match small(text) {
-                // "one twenty" is 120, "two fifty" 250, "seven five" is two numbers.
-                Some(value) if any && (1.0..10.0).contains(&group) && value >= 20.0 => {
-                    group = group * 100.0 + value;
-                    1
-                }
-                Some(value) if group == 0.0 || follows(group, value) => {
-                    group += value;
-                    1
-                }
-                _ => 0,
-            },
-        };
-        if step == 0 {
-            break;
-        }
-        (any, next) = (true, next + step);
-    }
-    if !any {
-        return None;
-    }
-    let mut value = total + group;
-    if word(next) == "point" {
-        let mut scale = 0.1;
-        let mut after = next + 1;
-        while let Some(digit) = digit(words.get(after)) {
-            value += digit * scale;
-            (scale, after) = (scale / 10.0, after + 1);
-        }
-        if after > next + 1 {
-            next = after;
-        }
-    }
-    Some((value, next))
-}
-
-/// Whether a small number goes on with what was said: `twenty` `five`, `hundred` `twelve`.
-fn follows(group: f64, value: f64) -> bool {
-    (group % 100.0 == 0.0 && value < 100.0)
-        || (group % 100.0 >= 20.0 && group % 10.0 == 0.0 && value < 10.0)
-}
-
-fn digit(word: Option<&Word>) -> Option<f64> {
-    match word? {
-        Word::Number(value) => Some(*value).filter(|value| (0.0..10.0).contains(value)),
-        Word::Text(text) if text == "oh" => Some(0.0),
-        Word::Text(text) => small(text).filter(|value| *value < 10.0),
-        Word::Clock(..) => None,
-    }
-}
-
-/// From twenty to ninety.
-pub(super) const TENS: [&str; 8] =
-    ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
-
-fn small(word: &str) -> Option<f64> {
-    const UNITS: [&str; 20] = [
-        "zero",
-        "one",
-        "two",
-        "three",
-        "four",
-        "five",
-        "six",
-        "seven",
-        "eight",
-        "nine",
-        "ten",
-        "eleven",
-        "twelve",
-        "thirteen",
-        "fourteen",
-        "fifteen",
-        "sixteen",
-        "seventeen",
-        "eighteen",
-        "nineteen",
-    ];
-    let index = |words: &[&str]| words.iter().position(|known| *known == word);
-    #[expect(clippy::cast_precision_loss, reason = "it is below 100")]
-    match (index(&UNITS), index(&TENS)) {
-        (Some(units), _) => Some(units as f64),
-        (_, Some(tens)) => Some((tens as f64 + 2.0) * 10.0),
-        _ => None,
-    }
 }

@@ -22,6 +22,15 @@ fn numbers_are_read_as_people_say_them() {
         ("two fifty", &[250.0][..]),
         ("one hundred twenty five", &[125.0][..]),
         ("a hundred", &[100.0][..]),
+        ("one thousand and fifteen", &[1015.0][..]),
+        ("a thousand and fifty", &[1050.0][..]),
+        ("two and a half thousand", &[2500.0][..]),
+        ("point five", &[0.5][..]),
+        ("nought point five", &[0.5][..]),
+        ("oh point two five", &[0.25][..]),
+        ("the point is clear", &[][..]),
+        ("two thousand and fifty five", &[2055.0][..]),
+        ("one thousand erm four hundred and ten", &[1410.0][..]),
         ("a thousand two hundred", &[1200.0][..]),
         ("1,500 of them", &[1500.0][..]),
         ("0,5", &[0.5][..]),
@@ -92,6 +101,28 @@ fn a_quantity_is_given_in_the_unit_that_the_parameter_has() {
         ("leave it on for hours", "minutes", &[][..]),
         ("half an our", "minutes", &[30.0][..]),
         ("four sixty seconds", "seconds", &[460.0, 60.0][..]),
+        ("ten um minutes", "seconds", &[600.0][..]),
+        ("five degrees below zero", "celsius", &[-5.0][..]),
+        ("four degrees under freezing", "celsius", &[-4.0][..]),
+        ("an hour ten", "minutes", &[70.0][..]),
+        ("an hour and ten", "minutes", &[70.0][..]),
+        ("one hour fifteen", "minutes", &[75.0][..]),
+        ("1h 30", "minutes", &[90.0][..]),
+        ("1 hr 20", "minutes", &[80.0][..]),
+        ("an hour and two lamps", "minutes", &[60.0, 2.0, 120.0][..]),
+        ("a kilo two hundred", "grams", &[1200.0][..]),
+        ("two an a half hours", "minutes", &[150.0][..]),
+        ("hour and a half", "minutes", &[90.0][..]),
+        ("two ours", "minutes", &[120.0][..]),
+        ("four half an hour", "minutes", &[30.0][..]),
+        ("20 five percent", "percent", &[25.0][..]),
+        ("twenty 5 percent", "percent", &[25.0][..]),
+        ("twenty 5 valves", "percent", &[20.0, 5.0][..]),
+        ("six tea percent", "percent", &[60.0][..]),
+        ("hundred percent", "percent", &[100.0][..]),
+        ("twentyfive minutes", "minutes", &[25.0][..]),
+        ("fourty minutes", "minutes", &[40.0][..]),
+        ("output four an hour and fifteen minutes", "minutes", &[4.0, 240.0, 75.0][..]),
         ("22 degrees for 10 minutes", "minutes", &[10.0][..]),
         ("22 degrees for 10 minutes", "celsius", &[22.0][..]),
         ("the two of us are cold, 22 degrees", "celsius", &[2.0, 22.0][..]),
@@ -138,6 +169,27 @@ fn times_of_day_are_read_and_both_halves_are_given_where_none_is_said() {
         ("at six", &["06:00", "18:00"]),
         ("at six thirty", &["06:30", "18:30"]),
         ("eight o'clock", &["08:00", "20:00"]),
+        ("curtain three to one in the afternoon", &["13:00"]),
+        ("three minutes to one", &["00:57", "12:57"]),
+        ("at 2 10 am", &["02:00", "14:00", "10:00", "02:10"]),
+        ("from 10 to 6", &["10:00", "22:00", "06:00", "18:00"]),
+        ("five past 9 pm", &["21:05"]),
+        ("ten to midnight", &["23:50"]),
+        ("half past noon", &["12:30"]),
+        ("half passed six", &["06:30", "18:30"]),
+        ("six oh five pm", &["18:05"]),
+        ("at 630 pm", &["18:30"]),
+        ("at 1830", &["18:30"]),
+        ("at 0630", &["06:30", "18:30"]),
+        ("at 6.30", &["06:30", "18:30"]),
+        ("at eighteen hundred", &["18:00"]),
+        ("at 1875", &[]),
+        ("six o clock", &["06:00", "18:00"]),
+        ("six this evening", &["18:00"]),
+        ("8 every evening", &["20:00"]),
+        ("six in the early evening", &["18:00"]),
+        ("from 9 to 6", &["09:00", "21:00", "06:00", "18:00"]),
+        ("turn it from 30 to 60", &[]),
         ("noon", &["12:00"]),
         ("at midnight", &["00:00"]),
         ("from 22 until 6", &["22:00", "06:00", "18:00"]),
@@ -178,4 +230,15 @@ proptest::proptest! {
         let _ = Grounds::of(&request);
         let _ = Grounds::of(&words.join(" "));
     }
+}
+
+#[test]
+fn what_was_said_before_gives_its_values_and_not_its_words() {
+    let minutes = number(ParamKind::Integer, "minutes");
+    let grounds = Grounds::of("and the left pump for ten minutes")
+        .and_before("run the right pump half an hour at 6 pm");
+    assert_eq!(grounds.numbers(&minutes), [10.0, 30.0]);
+    assert_eq!(grounds.times(), ["18:00"]);
+    assert_eq!(grounds.chunks(), Grounds::of("and the left pump for ten minutes").chunks());
+    assert_eq!(Grounds::of("again").and_before(""), Grounds::of("again"));
 }
