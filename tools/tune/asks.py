@@ -173,6 +173,8 @@ class Speaker:
                 if value_text is None and param.quantity.unit == "percent" and (param.quantity.attr == "share" or re.search(r"\} (open|closed|shut|of the way)", line.text)):
                     while not re.search("percent|per cent|%|half|quarter", said):
                         said = number_text(rng, param, number)
+                while value_text is None and "every {" in line.text and said.startswith(("a ", "an ")):
+                    said = number_text(rng, param, number)
                 return said
             if role in ("thing", "attr"):
                 q = tool.quantity
@@ -194,10 +196,31 @@ class Speaker:
     def lines(self, tool, kinds):
         found = [line for line in tool.arch.lines if line.kind in kinds]
         if tool.arch.family == "gates" and not self.is_doorlike():
-            found = [line for line in found if not re.search(r"waiting|through|in front of|key|get in\b|let them in", line.text)]
+            found = [line for line in found if not re.search(r"waiting|through|in front of|key|get in\b|let them in|knock|ajar|walk", line.text)]
         if tool.attr_needed:
             found = [line for line in found if "{attr}" in line.text]
-        return found
+        return [line for line in found if not line.unless or not self.rivals(tool, line.unless)]
+
+    def rivals(self, tool, keys):
+        """Whether another tool of the machine has one of these keys."""
+        return any(other is not tool and not keys.isdisjoint(other.arch.keys) for other in self.toolset.tools)
+
+    def contested(self, key, name):
+        """Whether something else on the machine could answer an indirect sentence about this thing as well."""
+        if key in ("on", "off") and any("up" in tool.arch.keys and tool.quantity and tool.quantity.thing == name for tool in self.toolset.tools):
+            return True
+        return any(self.has(*other) for other in self.of_domain("rivals", key, name))
+
+    def of_domain(self, what, key, name):
+        """What the domain says of a thing; its names of modes and alarms are written with underscores."""
+        bank = getattr(self.toolset.domain, what)
+        return bank.get((key, name)) or bank.get((key, name.replace(" ", "_"))) or ()
+
+    def has(self, key, name):
+        """Whether a tool of the machine does this with this thing."""
+        name = name.replace("_", " ")
+        return any(key in tool.arch.keys and (tool.thing == name or any(item.name == name for p in tool.params for item in p.items))
+                   for tool in self.toolset.tools)
 
     def ask(self, tool, kinds="IQSF", line=None, wrap=True, **fixed):
         """One ask of a tool."""
@@ -228,7 +251,7 @@ class Speaker:
         if kind == "Q":
             return finish(rng, wrap_question(rng, text) if "?" not in text else text, "?")
         if kind == "H":
-            return finish(rng, rng.choice(AROUND_HINT).replace("{s}", text), "?" if re.match(r"(how|what|where|is|do|did|has|would)\b", text) else ".")
+            return finish(rng, rng.choice(AROUND_HINT).replace("{s}", text), "?" if re.match(r"(how|what|where|who|why|is|are|do|does|did|has|would|could|can|will|shouldn't|isn't|aren't)\b", text) else ".")
         if kind == "S" and rng.random() < 0.2 and "please" not in text:
             text = rng.choice(["{s}, please", "{s}, thanks", "hey, {s}", "I think {s}", "so {s}", "well, {s}", "{s}, okay?", "look, {s}"]).replace("{s}", text)
         return finish(rng, text)
@@ -239,15 +262,18 @@ class Speaker:
         found = []
         for key, fixed in tool.arch.keys.items():
             param = self.item_param(tool)
-            if param:
-                found += [(said, fixed, param, item) for item in param.items
-                          for said in self.toolset.domain.hints.get((key, item.name.replace(" ", "_") if key == "mode" else item.name), [])]
-            elif tool.thing:
-                found += [(said, fixed, None, None) for said in self.toolset.domain.hints.get((key, tool.thing), [])]
             names = [(item.name, param, item) for item in param.items if not item.number] if param else [(tool.thing, None, None)] if tool.thing else []
+            names = [entry for entry in names if not self.contested(key, entry[0])]
+            found += [(said, fixed, param, item) for name, param, item in names
+                      for said in self.of_domain("hints", key, name)]
             if tool.arch.family != "machine" and key in ("on", "off"):
                 found += [(said, fixed, param, item) for name, param, item in names for said in general(rng, name, key, self.toolset)]
         found = [entry for entry in found if entry[0] not in self.used]
+        lines = [line for line in self.lines(tool, "H") if line.text not in self.used]
+        if lines and rng.random() * (len(lines) + len(found)) < len(lines):
+            line = rng.choice(lines)
+            self.used.add(line.text)
+            return self.ask(tool, line=line)
         if not found:
             return None
         said, fixed, param, item = rng.choice(found)

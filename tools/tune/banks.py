@@ -29,6 +29,7 @@ class Domain:
     jog: Quantity | None = None
     texts: list = field(default_factory=list)
     hints: dict = field(default_factory=dict)      # (key, name) -> indirect sentences
+    rivals: dict = field(default_factory=dict)     # (key, name) -> what could answer its indirect sentences as well
 
 
 @dataclass
@@ -36,6 +37,7 @@ class Line:
     kind: str
     fixed: dict
     text: str
+    unless: frozenset = frozenset()                # keys of other tools that would answer this sentence too
 
 
 @dataclass
@@ -56,18 +58,36 @@ def pairs(text):
     return dict(part.split("=") for part in text.split(",") if "=" in part)
 
 
+def of_thing(text):
+    """A line about an item of a list, as it is said of the single thing of a tool."""
+    text = re.sub(r"\{how:sensor\}", "{how}", re.sub(r"\{-(device|sensor|material)\}", "{thing}", text))
+    text = re.sub(r"\{(device|sensor)\}", "the {thing}", text).replace("{material}", "{thing}")
+    return re.sub(r"\{(is|has|does|doesn't):(device|sensor)\}", r"\1", text)
+
+
 @lru_cache(maxsize=None)
 def archetypes():
-    found = []
+    """All archetypes. A name that is known already is gone on with: further names, descriptions and lines.
+
+    `[& gate_open; gate_set open=true]` gives its lines to several archetypes, with the arguments that each needs.
+    """
+    found, shared = [], []
     for path in sorted((HERE / "archetypes").glob("*.txt")):
         for raw in path.read_text("utf-8").splitlines():
             raw = raw.strip()
             if not raw or raw.startswith("#"):
                 continue
+            if raw.startswith("[&"):
+                shared = [(next(known for known in found if known.name == part.split()[0]), pairs(part.partition(" ")[2]))
+                          for part in items(raw[2:].rstrip("]"))]
+                continue
             if raw.startswith("["):
+                shared = []
                 name, rest = raw[1:].split("]")
-                arch = Archetype(name, path.stem)
-                found.append(arch)
+                arch = next((known for known in found if known.name == name), None)
+                if arch is None:
+                    arch = Archetype(name, path.stem)
+                    found.append(arch)
                 for part in rest.split():
                     what, _, value = part.partition("=")
                     if what == "thing":
@@ -82,9 +102,10 @@ def archetypes():
             head, _, rest = raw.partition(" ")
             if head == "name":
                 heads, _, nouns = rest.partition("|")
-                arch.heads, arch.nouns = heads.split(), nouns.split()
+                arch.heads += heads.split()
+                arch.nouns += nouns.split()
             elif head == "desc":
-                arch.descs = [part.strip() for part in rest.split(" / ")]
+                arch.descs += [part.strip() for part in rest.split(" / ")]
             elif head == "p":
                 role, kind, *names = rest.split()
                 kind, _, default = kind.partition("=")
@@ -93,12 +114,24 @@ def archetypes():
                 fixed, _, text = rest.partition("| ") if "| " in rest else ("", "", rest)
                 if rest.startswith("| "):
                     fixed, text = "", rest[2:]
-                arch.lines.append(Line(head, pairs(fixed.strip()), text.strip()))
+                fixed = pairs(fixed.strip())
+                unless = frozenset(fixed.pop("unless", "").split("+")) - {""}
+                for known, more in shared or [(arch, {})]:
+                    said = of_thing(text.strip()) if known.thing else text.strip()
+                    if shared and any(role == "seconds" for role, *_ in known.params):
+                        said = said.replace("{minutes}", "{seconds}")
+                    known.lines.append(Line(head, fixed | more, said, unless))
     return found
 
 
 def items(text):
     return [part.strip() for part in text.split(";") if part.strip()]
+
+
+def keyed(text):
+    """`on drain pump` as ("on", "drain pump")."""
+    key, _, item = text.strip().partition(" ")
+    return key, item
 
 
 @lru_cache(maxsize=None)
@@ -118,8 +151,12 @@ def domains():
                 continue
             if raw.startswith("!"):
                 left, _, right = raw[1:].partition(" = ")
-                key, _, item = left.strip().partition(" ")
-                domain.hints.setdefault((key, item), []).extend(items(right))
+                domain.hints.setdefault(keyed(left), []).extend(items(right))
+                continue
+            if raw.startswith("~"):
+                near = {keyed(part) for part in items(raw[1:])}
+                for one in near:
+                    domain.rivals.setdefault(one, set()).update(near - {one})
                 continue
             slot, _, rest = raw.partition(": ")
             read_slot(domain, slot, rest)

@@ -14,6 +14,8 @@ import toolsets
 
 # How many of a hundred toolsets are one of the six machines that are known word for word.
 KNOWN_SHARE = 8
+# How many of a hundred sentences that stand alone come after another one all the same.
+AFTER_OTHERS_SHARE = 12
 
 AVOID = str(banks.HERE.parents[1] / "tests" / "exam" / "sets" / "*.jsonl")
 EXAMPLES = """examples:
@@ -32,6 +34,16 @@ def sentences(pattern):
     return frozenset(found)
 
 
+def after_others(rng, made):
+    """Lets some sentences come after another one that they do not refer to, as in any conversation."""
+    whole = [pair for pair in made if "before" not in pair and pair["answer"] != "none()"]
+    said = [{"say": pair["say"], "answer": pair["answer"]} for pair in whole]
+    for pair, own in zip(whole, said):
+        others = [turn for turn in said if turn is not own]
+        if others and rng.random() * 100 < AFTER_OTHERS_SHARE:
+            pair["before"] = [rng.choice(others)]
+
+
 def records(seed, count, pairs_each, kinds=False, avoid=frozenset()):
     """Toolsets with their pairs, one by one. Each has a seed of its own, so that a part can be made again."""
     for index in range(count):
@@ -39,6 +51,7 @@ def records(seed, count, pairs_each, kinds=False, avoid=frozenset()):
         toolset = machines.draw(rng) if rng.random() * 100 < KNOWN_SHARE else toolsets.draw(rng)
         tools = toolsets.declared(toolset)
         made = pairs.pairs_of(rng, toolset, pairs_each, avoid)
+        after_others(random.Random(f"{seed}/{index}/others"), made)
         if not kinds:
             made = [{key: value for key, value in pair.items() if key not in ("kind", "why")} for pair in made]
         yield {"tools": tools, "prompt": toolsets.prompt(tools), "pairs": made}

@@ -63,9 +63,11 @@ SOUNDS = {"their": "there", "there": "their", "your": "you're", "whether": "weat
 def gerund(order):
     """`turn on the fan` becomes `turning on the fan`."""
     verb, _, rest = order.partition(" ")
-    if not verb.isalpha():
+    if not verb.isalpha() or verb in ("at", "never"):
         return None
-    doubled = {"put", "set", "get", "shut", "stop", "let", "cut", "run", "begin", "log", "jog", "skip", "trim", "dim", "step", "drop"}
+    doubled = {"put", "set", "get", "shut", "stop", "let", "cut", "run", "begin", "log", "jog", "skip", "trim", "dim", "step", "drop",
+               "plan", "program", "cap", "snap", "pop", "flip", "spin", "plug", "nip", "tag", "scrap", "tap", "jot", "reset", "chop", "swap",
+               "bar", "dig", "quit", "scrub", "sum", "top", "unplug"}
     if verb in doubled:
         stem = verb + verb[-1]
     elif verb.endswith("ie"):
@@ -124,22 +126,6 @@ def outside_marks(text, change):
     """Applies a change to what is not said verbatim."""
     parts = re.split(f"({MARK_OPEN}.*?{MARK_CLOSE})", text)
     return "".join(part if part.startswith(MARK_OPEN) else change(part) for part in parts)
-
-
-def as_spoken(rng, text):
-    """Lower case, no signs, perhaps a filler: what a speech recogniser writes."""
-    text = text.lower()
-    text = re.sub(r"[?!;]|[.,](?=\s|$|[\x01\x02])|(?<!\w)[:](?!\w)|: ", " ", text)
-    if rng.random() < 0.4:
-        text = f"{rng.choice(FILLERS)} {text}"
-    elif rng.random() < 0.35:
-        def put(part):
-            tokens = part.split(" ")
-            if len(tokens) > 3:
-                tokens.insert(rng.randrange(1, 3), rng.choice(FILLERS[:4]))
-            return " ".join(tokens)
-        text = outside_first(text, put)
-    return re.sub(r" +", " ", text).strip()
 
 
 def outside_first(text, change):

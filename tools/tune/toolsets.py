@@ -26,6 +26,17 @@ BOOLS = {"open": ("openclose",), "on": ("onoff",)}
 READS = {"read", "isrun", "isopen", "hours", "powerof", "avg", "max", "min", "hist", "stat", "zread", "zhist", "getset", "left",
          "lastrun", "getmode", "stock", "where", "status", "alarms", "cnt", "weigh", "energy", "power", "find", "phone", "ver",
          "upt", "passes", "export"}
+# Short forms in names of tools, as one programmer or another writes them.
+SHORT = {"temperature": "temp", "humidity": "hum", "position": "pos", "message": "msg", "average": "avg", "maximum": "max", "minimum": "min",
+         "schedule": "sched", "program": "prog", "programme": "prog", "maintenance": "maint", "device": "dev", "sensor": "sens",
+         "calibrate": "cal", "level": "lvl", "control": "ctrl", "current": "cur", "acknowledge": "ack", "emergency": "emerg",
+         "switch": "sw", "number": "no", "operating": "op", "statistics": "stats", "pressure": "press", "setpoint": "sp", "value": "val"}
+# Verbs that descriptions begin with, which may stand behind "use this to" or in the third person.
+VERBS = set("set tell switch read start run stop turn open change lock let move plan go add choose close acknowledge confirm show write send ask "
+            "reset look delete restart bring record hold drive measure report list silence mute keep call make name tare remind get suspend "
+            "reboot test take save rinse remove power-cycle clear block mark bolt unlock release wait abort pause continue skip repeat select "
+            "dispense dose order note jog nudge ramp limit calibrate export put fix pass append dismiss tick wipe begin beep find raise warn "
+            "leave have end carry break forbid say give raise drop shift buy portion".split())
 BRITISH = [("colour", "color"), ("programme", "program"), ("litres", "liters"), ("metres", "meters")]
 
 
@@ -87,6 +98,10 @@ class Builder:
         self.separator = rng.choices(["_", " ", "-"], [80, 10, 10])[0]
         self.order = rng.choices(["verb", "noun", "mixed"], [55, 25, 20])[0]
         self.prefix = slug(self.domain.name)[:4].strip("_") + "_" if rng.random() < 0.1 else ""
+        if not self.prefix and rng.random() < 0.04:
+            self.prefix = rng.choice(["cmd_", "ctl_", "do_", "m_", "api_"])
+        self.short = rng.random() < 0.15
+        self.style = rng.choices(["plain", "sentence", "third", "use", "mixed"], [45, 20, 12, 8, 15])[0]
         self.american = rng.random() < 0.3
         self.units = rng.random() < 0.4
         self.claims, self.names = set(), set()
@@ -110,7 +125,7 @@ class Builder:
             form = rng.choice(["{n}", "{n}", "{noun}_{n}"])
             self.pools[slot] = [Item(f"{noun} {n}", form.format(n=n, noun=slug(noun)), False, n) for n in range(1, most + 1)]
             if slot == "dev":
-                self.singles[slot] = names[1:3]
+                self.singles[slot] = [name for name in names if not name.endswith("*")][:2]
             return
         most = len(names)
         size = min(most, rng.randint(2, 6)) if slot != "dev" else min(most, rng.randint(2, 4))
@@ -202,8 +217,22 @@ class Builder:
         if self.american:
             for british, american in BRITISH[:1] + BRITISH[2:]:
                 description = description.replace(british, american)
+        description = self.styled(description)
         twins = [q for q in self.domain.amounts.items() if q[0][0] == "set" and quantity and q[1].thing == quantity.thing]
         return Tool(name, description, arch, params, thing, quantity, slot == "set" and len(twins) > 1)
+
+    def styled(self, text):
+        """A description in the style of its toolset: as it is, as a sentence, in the third person, or as the use of the tool."""
+        style = self.style if self.style != "mixed" else self.rng.choice(["plain", "sentence", "third", "use"])
+        first, _, rest = text.partition(" ")
+        if style == "third" and first in VERBS and not re.search(r"[,;:]| and |^\w+ or ", text):
+            ending = "es" if first.endswith(("s", "sh", "ch", "x", "go")) else "s"
+            text = f"{first[:-1]}ies {rest}" if first == "carry" else f"{'has' if first == 'have' else first + ending} {rest}"
+        elif style == "use" and first in VERBS and len(text) < 70:
+            text = f"{self.rng.choice(['use this to', 'use it to', 'used to', 'lets you', 'to'])} {text}"
+        if style in ("sentence", "third") and "; " not in text:
+            text = text[0].upper() + text[1:] + self.rng.choice([".", ".", ""])
+        return text
 
     def fill(self, text, words):
         text = re.sub(r"\{(z?slot)\}s\b", lambda m: plural(words.get(m[1], "")), text)
@@ -216,14 +245,20 @@ class Builder:
             noun = rng.choice(arch.nouns) if arch.nouns else ""
             noun = slug(re.sub(r"\{(\w+)\}", lambda m: words.get(m[1], ""), noun).replace(" ", "_"))
             order = self.order if self.order != "mixed" else rng.choice(["verb", "noun"])
+            if head.split("_")[0] in ("is", "what", "which", "how", "at", "after"):
+                order = "verb"
             if not noun or noun == head:
                 name = head
+            elif noun.startswith(f"{head}_") or noun.endswith(f"_{head}"):
+                name = noun
             elif rng.random() < 0.12 and arch.family in ("settings", "readings"):
                 name = noun
             else:
                 name = f"{head}_{noun}" if order == "verb" else f"{noun}_{head}"
             if self.american:
                 name = name.replace("colour", "color").replace("programme", "program")
+            if self.short:
+                name = "_".join(SHORT.get(word, word) for word in name.split("_"))
             name = self.prefix + slug(name)
             if name not in self.names and 2 < len(name) < 40 and name != "none":
                 self.names.add(name)
@@ -373,10 +408,10 @@ def prompt(declared):
 
 
 def declared(toolset):
-    """The tools as plain data, in declared order."""
+    """The tools as plain data, in declared order; notes, because training never performs them."""
     def tidy(spec):
         return {k: (int(v) if isinstance(v, float) and v == int(v) else v) for k, v in spec.items()}
-    return [{"name": tool.name, "description": tool.description, "params": {p.name: tidy(p.spec) for p in tool.params}}
+    return [{"name": tool.name, "description": tool.description, "kind": "note", "params": {p.name: tidy(p.spec) for p in tool.params}}
             for tool in toolset.tools]
 
 

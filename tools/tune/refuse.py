@@ -1,0 +1,222 @@
+"""Sentences that a machine has no tool for, that take an order back, or that ask for nothing."""
+
+import re
+
+import banks
+import ground
+import refusals
+from asks import article, spoken_item
+from lacking import Lacking
+from phrases import MARK_OPEN, POLITE, expand, finish, gerund, wrap_order, wrap_question
+
+REFUSE = {"chat": 8, "knowledge": 7, "wishes": 7, "injection": 7, "near": 9, "held": 9, "foreign": 8, "ambiguous": 9, "missing": 8, "vague": 8,
+          "outside": 9, "dont": 14, "statement": 9, "untimed": 14, "condition": 14, "unsafe": 9, "unread": 10, "opposite": 14, "unsettable": 8, "shared": 8, "beyond": 8}
+# What has an opposite that needs a tool of its own: key of the tool there is -> keys that would do it, and how it is asked for.
+OPPOSITES = {
+    "on": ("off stopall lockout runfor delayoff offat restart mode", ["turn off {x}", "stop {x}", "switch {x} off", "shut {x} down"]),
+    "off": ("on runfor onat daily restart start mode", ["turn on {x}", "start {x}", "switch {x} on", "get {x} going"]),
+    "open": ("close gpos closeat openfor", ["close {x}", "shut {x}", "{x} closed, please"]), "close": ("open gpos openfor unlock lock", ["open {x}", "open {x} up", "{x} open, please"]),
+    "lock": ("unlock", ["unlock {x}", "unbolt {x}"]), "unlock": ("lock", ["lock {x}", "bolt {x}", "lock {x} up"])}
+STOP = set("that with this from have what does should would could your about will them they than then there where which who whom been were into over some more most much "
+           "just once only like make take give need want good find line time without while even though people".split())
+
+
+class Refusals(Lacking):
+    """For `Pairs`: the kind refuse."""
+
+    def refuse(self):
+        kinds = list(REFUSE)
+        for _ in range(5):
+            kind = self.rng.choices(kinds, list(REFUSE.values()))[0]
+            text = getattr(self, f"no_{kind}", lambda: self.bank(kind))()
+            if text:
+                if self.rng.random() < 0.25:
+                    text = self.heard(text, self.rng.choice([0, 1, 1, 2]))
+                return self.finished([], text, kind="refuse") | {"why": kind}
+        return None
+
+    def keys(self):
+        return {key for tool in self.toolset.tools for key in tool.arch.keys}
+
+    def tells(self, text):
+        """Whether a wish has a word of its own that this machine also uses: then it may not be foreign at all."""
+        known = self.known_words()
+        return any(len(word) > 3 and word not in STOP and word in known for word in re.findall(r"[a-z]+", text.lower().replace("{x}", "")))
+
+    def bank(self, kind):
+        rng = self.rng
+        text = expand(rng, rng.choice(getattr(refusals, kind.upper())))
+        if kind == "wishes" and self.tells(text):
+            return None
+        question = re.match(r"(what|what's|who|how|when|where|why|is|was|are|do|did|can|which|will)\b", text)
+        if kind == "wishes" and rng.random() < 0.5:
+            text = rng.choice([way for way in POLITE if "{g}" not in way and "time to" not in way]).replace("{i}", text)
+        if question and kind == "knowledge" and rng.random() < 0.3:
+            text = rng.choice(["tell me, {s}", "quick question: {s}", "by the way, {s}", "do you happen to know: {s}"]).replace("{s}", text)
+        return finish(rng, text, "?" if question else ".")
+
+    def some_thing(self, slots=("dev", "gate")):
+        names = [article(item) for slot in slots for item in self.toolset.pools.get(slot, []) if not item.number and not item.plural]
+        names += [f"the {tool.thing}" for tool in self.toolset.tools if tool.arch.thing == "dev" and tool.thing]
+        return self.rng.choice(names) if names else None
+
+    def of_thing(self, bank, guarded):
+        thing, text = self.some_thing(), expand(self.rng, self.rng.choice(bank))
+        if not thing and "{x}" in text or guarded and self.tells(text):
+            return None
+        return finish(self.rng, text.replace("{x}", thing or ""), "?" if re.match(r"(how|who|what|is|where|which|do (you|we|I)|why|since when)\b", text) else ".")
+
+    def no_near(self):
+        return self.of_thing(refusals.NEAR, True)
+
+    def no_unsafe(self):
+        text = self.of_thing(refusals.UNSAFE, True)
+        return text and not {"lockout", "limit"} & self.keys() and text
+
+    def no_statement(self):
+        thing = self.some_thing()
+        text = expand(self.rng, self.rng.choice(refusals.STATEMENT))
+        if not thing or {"service", "refilled", "ack"} & self.keys() and re.search("repaired|cleaned|inspected|looked after", text):
+            return None
+        return finish(self.rng, text.replace("{x}", thing))
+
+    def known_words(self):
+        """All the words of this machine that name something."""
+        if not hasattr(self, "own_words"):
+            names = [item.name for pool in self.toolset.pools.values() for item in pool]
+            names += [item.name for tool in self.toolset.tools for param in tool.params for item in param.items]
+            names += [tool.thing for tool in self.toolset.tools] + [tool.name.replace("_", " ") for tool in self.toolset.tools]
+            names += [tool.description for tool in self.toolset.tools]
+            self.own_words = {form for name in names for word in re.findall(r"[a-z]+", name.lower()) for form in (word, word.rstrip("s"))}
+        return self.own_words
+
+    # Things that are not there.
+
+    def no_held(self):
+        """A thing of such a place that this machine does not have."""
+        return self.absent(self.toolset.held)
+
+    def no_foreign(self):
+        other = self.rng.choice(banks.domains())
+        things = [(slot, name.rstrip("*")) for slot in ("dev", "gate", "mat", "sens", "set") for name in other.slots.get(slot, [])]
+        return self.absent(things) if other.name != self.toolset.domain.name else None
+
+    def absent(self, things):
+        rng, known = self.rng, self.known_words()
+        things = [(slot, name) for slot, name in things if not any(w.rstrip("s") in known or w in known for w in name.lower().split())]
+        if not things:
+            return None
+        slot, name = rng.choice(things)
+        order = {"dev": ["turn on the {x}", "switch off the {x}", "start the {x}", "stop the {x}", "shut down the {x}", "let the {x} run for ten minutes", "put the {x} on", "is the {x} on?",
+                         "has the {x} stopped?", "we need the {x} now", "nobody needs the {x} any more", "the {x} should be off by now"],
+                 "gate": ["open the {x}", "close the {x}", "lock the {x}", "is the {x} shut?", "the {x} should be open", "somebody left the {x} open", "open the {x} halfway"],
+                 "mat": ["add some {x}", "dispense 20 grams of {x}", "order more {x}", "how much {x} is left?", "put in a bit of {x}", "is there any {x} left?"],
+                 "sens": ["what's the {x}?", "read the {x}", "how high is the {x} now?", "tell me the {x}", "show me the {x} of last week"],
+                 "set": ["set the {x} to 20", "raise the {x} a little", "bring the {x} down to fifteen", "what is the {x} set to?"]}[slot]
+        text = rng.choice(order).replace("{x}", name)
+        if text.endswith("?"):
+            return finish(rng, wrap_question(rng, text.rstrip("?")), "?")
+        return self.speaker.wrapped("I", text) if not re.match(r"(we|nobody|the|somebody) ", text) else finish(rng, text)
+
+    def no_beyond(self):
+        """ "Valve 9", where there are four."""
+        rng = self.rng
+        tools = [t for t in self.toolset.tools if (p := self.speaker.item_param(t)) and len(p.items) > 1 and all(item.number for item in p.items)]
+        if not tools:
+            return None
+        tool = rng.choice(tools)
+        param = self.speaker.item_param(tool)
+        base, n = param.items[0].name.rsplit(" ", 1)[0], max(item.number for item in param.items) + rng.randint(1, 4)
+        ask = self.speaker.ask(tool, "IQ", item=param.items[0], item_text=rng.choice([f"{base} {n}", f"{base} {ground.words(n)}", f"{base} number {n}"]))
+        return None if not ask or MARK_OPEN in ask.text or "{" + param.role not in ask.line.text and "-" + param.role not in ask.line.text else ask.text
+
+    def no_unread(self):
+        """A question about a thing that can only be switched or opened, or asked in another way."""
+        rng, keys, found = self.rng, self.keys(), []
+        if "status" in keys or not self.toolset.pools:
+            return None
+        told = {word for tool in self.toolset.tools if self.speaker.is_read(tool) for p in tool.params for item in p.items for word in item.name.split()}
+        told |= {word for tool in self.toolset.tools if self.speaker.is_read(tool) for word in tool.thing.split()}
+        for tool in self.toolset.tools:
+            param = self.speaker.item_param(tool)
+            things = [article(item) for item in param.items if not item.number and not item.plural] if param else [f"the {tool.thing}"] if tool.thing else []
+            silent = [x for x in things if not told & set(x.split()[1:])]
+            if {"on", "off"} & set(tool.arch.keys) and not {"isrun", "hours", "powerof"} & keys:
+                found += [text.replace("{x}", x) for x in silent for text in ("is {x} on", "is {x} still running", "did anybody turn {x} off", "how long has {x} been on", "what is {x} doing")]
+            if {"open", "close"} & set(tool.arch.keys) and "isopen" not in keys:
+                found += [text.replace("{x}", x) for x in silent for text in ("is {x} open", "is {x} properly closed", "who opened {x}", "did somebody shut {x}")]
+            if "read" in tool.arch.keys and not {"hist", "avg", "max", "min", "stat", "export", "zhist", "energy"} & keys:
+                found += [text.replace("{x}", x) for x in things for text in ("what will {x} be tomorrow", "how high was {x} last week", "what was {x} yesterday", "what is the average of {x} over a week")]
+            if "set" in tool.arch.keys and tool.arch.thing == "set" and not {"getset", "read", "hist", "up"} & keys:
+                found += [f"what is the {tool.quantity.thing} set to", f"which {tool.quantity.attr} did we set for the {tool.quantity.thing}"]
+        return finish(rng, wrap_question(rng, rng.choice(found)), "?") if found else None
+
+    def no_opposite(self):
+        """What would undo a thing, where only the doing has a tool."""
+        rng, keys, found = self.rng, self.keys(), []
+        for tool in self.toolset.tools:
+            for key in tool.arch.keys:
+                others, ways = OPPOSITES.get(key, ("", []))
+                if not ways or set(others.split()) & keys or len(tool.arch.keys) > 1:
+                    continue
+                param = self.speaker.item_param(tool)
+                x = spoken_item(rng, param, rng.choice(param.items), self.toolset) if param else f"the {tool.thing}" if tool.thing else None
+                if x and any(other is not tool and {"set", "spd", "mode", "light"} & set(other.arch.keys) and set(other.name.split("_")) & set(x.split()) for other in self.toolset.tools):
+                    continue
+                found += [way.replace("{x}", x) for way in ways] if x else []
+        if not found:
+            return None
+        text = rng.choice(found)
+        return finish(rng, text if "please" in text else wrap_order(rng, text))
+
+    def no_unsettable(self):
+        """A sensor, which can only be read."""
+        rng = self.rng
+        settings = {word for tool in self.toolset.tools if not self.speaker.is_read(tool) for name in (tool.name, tool.description, tool.thing) for word in re.findall(r"[a-z]+", name.lower())}
+        settings |= set(f"{q.attr} {q.thing}".split()) if (q := self.toolset.domain.zone) else set()
+        found = [(tool, item.name) for tool in self.toolset.tools if "read" in tool.arch.keys for item in (self.speaker.item_param(tool).items if self.speaker.item_param(tool) else [])]
+        found += [(tool, tool.thing) for tool in self.toolset.tools if "read" in tool.arch.keys and tool.thing]
+        found = [(tool, name) for tool, name in found if not settings & set(name.lower().split()) and ("sens", name) in self.toolset.domain.amounts]
+        if not found or not self.toolset.pools:
+            return None
+        tool, name = rng.choice(found)
+        q = self.toolset.domain.amounts["sens", name]
+        value = round(q.low + (q.high - q.low) * rng.choice([0.2, 0.4, 0.5, 0.7])) if q.high > q.low else 20
+        text = rng.choice(["set the {x} to {v}", "bring the {x} down to {v}", "change the {x} to {v}", "the {x} should be {v}", "make the {x} {v}", "I want the {x} at {v}"])
+        return finish(rng, text.replace("{x}", name).replace("{v}", f"{value}"))
+
+    # Not now, not if, not then.
+
+    def order(self, pattern="", kinds="I"):
+        """An order that only acts, for sentences that take it back or put it off."""
+        tools = [t for t in self.toolset.tools if not self.speaker.is_read(t) and not {"stopall", "cancel", "quietc", "cntres", "ack", "fault"} & set(t.arch.keys)]
+        if not tools:
+            return None
+        tool = self.rng.choice(tools)
+        ask = self.speaker.ask(tool, kinds, wrap=False)
+        if not ask or MARK_OPEN in ask.raw or not gerund(ask.raw) or re.match(r"(never|no|let|give|have|get|take|report)\b", ask.raw):
+            return None
+        return None if re.search(r"\b(go home|never|warn|alert|alarm|wait|back)\b" + pattern, ask.raw) else ask
+
+    def no_dont(self):
+        ask, way = self.order(), expand(self.rng, self.rng.choice(refusals.DONT))
+        thing = self.some_thing(("dev",))
+        if not ask or "{x}" in way and not thing or way.startswith("nobody should") and re.match("open|unlock|release|un", ask.raw):
+            return None
+        return finish(self.rng, way.replace("{i}", ask.raw).replace("{g}", gerund(ask.raw)).replace("{x}", thing or ""))
+
+    def no_condition(self):
+        ask = self.order(r"|\b(now|right|at once|immediately|every|daily|mode)\b")
+        if not ask or {"rain", "rain_pause"} & self.keys() or any(p.kind == "time" for p in ask.tool.params):
+            return None
+        when = expand(self.rng, self.rng.choice(refusals.CONDITIONS))
+        return finish(self.rng, f"{when}, {ask.raw}" if self.rng.random() < 0.6 else f"{ask.raw} {when}" if not when.startswith("should it") else f"{when}, {ask.raw}")
+
+    def no_untimed(self):
+        """Something is wanted at another time, and the machine has no clock for it."""
+        if any(p.kind == "time" for t in self.toolset.tools for p in t.params):
+            return None
+        ask = self.order(r"|\b(now|right|at once|immediately|every|daily|today|from|until)\b")
+        if not ask:
+            return None
+        return finish(self.rng, expand(self.rng, self.rng.choice(refusals.LATER)).replace("{i}", ask.raw))
