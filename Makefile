@@ -60,6 +60,12 @@ exam: $(MODEL_FILE) ## Examine the model: EXAM_ARGS='--set unseen --failures wro
 tune-data: ## Write training data: TUNE_ARGS='--seed 1 --toolsets 1000 --show 20'
 	@python3 -B tools/tune/generate.py --out $(CARGO_TARGET_DIR)/tune.jsonl $(TUNE_ARGS)
 
+.PHONY: tune
+tune: $(MODEL_FILE) ## Train the default model's adapter, for hours: STEPS=900 SEED=1 TOOLSETS=1300 RUN=name
+	@scripts/setup build
+	@cargo build --release --workspace
+	@MODEL=$(MODEL_FILE) scripts/tune $(TUNE_ARGS)
+
 .PHONY: faults
 faults: ## Break everything around the daemon: N=faults SEED=n CASE=n JOBS=n
 	@scripts/setup build demo test

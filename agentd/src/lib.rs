@@ -23,5 +23,6 @@ pub mod model;
 pub mod policy;
 pub mod poll;
 pub mod store;
+pub mod tune;
 pub mod watchdog;
 pub mod wyoming;

@@ -64,12 +64,8 @@ fn show(outcome: &Outcome, json: bool) -> ExitCode {
                 let call = Call { tool: record.tool.clone(), args: record.args.clone() };
                 println!("  {call}  {} ms", record.ms);
             }
-            println!(
-                "  {}, {}, {} ms",
-                outcome.status.as_str(),
-                outcome.route.as_str(),
-                outcome.ms
-            );
+            let (status, route) = (outcome.status.as_str(), outcome.route.as_str());
+            println!("  {status}, {route}{}, {} ms", outcome.certainty(), outcome.ms);
         }
     }
     match outcome.status {

@@ -5,6 +5,7 @@ mod audit;
 pub mod models;
 mod outbox;
 mod socket;
+mod tune;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -67,6 +68,9 @@ enum Commands {
     /// Install and list models
     #[command(subcommand)]
     Model(models::ModelCommand),
+    /// Prepare the training of an adapter
+    #[command(subcommand)]
+    Tune(tune::TuneCommand),
     /// Hold a model for the daemon (started by it)
     #[command(hide = true)]
     Worker(model::worker::WorkerArgs),
@@ -116,6 +120,7 @@ pub fn main() -> ExitCode {
         Commands::Outbox(command) => runtime.block_on(outbox::run(&command)),
         Commands::Audit(command) => audit::run(&command),
         Commands::Model(command) => models::run(&command),
+        Commands::Tune(command) => tune::run(&command),
         Commands::Worker(_) => ExitCode::from(USAGE),
     };
     // A reader of standard input may still wait for a line; nothing waits for it.

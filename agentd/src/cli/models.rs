@@ -9,6 +9,7 @@ use crate::model::catalog::{Catalog, Entry};
 use crate::model::config::default_dir;
 use crate::model::gguf::Header;
 use crate::model::pull::{self, Pulled};
+use crate::model::tuned;
 
 #[derive(Debug, Clone, clap::Subcommand)]
 pub(super) enum ModelCommand {
@@ -66,6 +67,10 @@ pub(super) fn run(command: &ModelCommand) -> ExitCode {
             file.map_or_else(|| with_entry(which, verify), |path| verify_file(&path))
         }
         ModelCommand::Rm(which) => with_entry(which, |entry, dir| match pull::rm(entry, dir) {
+            Ok(()) if tuned::remove(dir, entry).is_err() => {
+                let path = tuned::path(dir, entry);
+                fail(UNAVAILABLE, &format!("{} cannot be removed", path.display()))
+            }
             Ok(()) => say(&format!("{} is removed.", entry.name)),
             Err(error) => fail(NO_INPUT, &chain(&error)),
         }),
@@ -92,15 +97,25 @@ fn say(text: &str) -> ExitCode {
 fn pull(entry: &Entry, dir: &Path) -> ExitCode {
     let bar = Bar::default();
     let pulled = pull::pull(entry, dir, &bar);
+    let tuned = pulled.is_ok().then(|| tuned::make(dir, entry, &bar));
     drop(bar);
     match pulled {
         Ok(Pulled::Installed(path)) => {
-            say(&format!("{} is installed: {}", entry.name, path.display()))
+            println!("{} is installed: {}", entry.name, path.display());
         }
         Ok(Pulled::AlreadyThere(path)) => {
-            say(&format!("{} is installed already: {}", entry.name, path.display()))
+            println!("{} is installed already: {}", entry.name, path.display());
         }
-        Err(error) => fail(UNAVAILABLE, &chain(&error)),
+        Err(error) => return fail(UNAVAILABLE, &chain(&error)),
+    }
+    match tuned {
+        Some(Ok(Some(path))) => say(&format!("It is tuned for calls: {}", path.display())),
+        // It works without, only more slowly.
+        Some(Err(error)) => say(&format!(
+            "It is used without a tuned file, which could not be made: {}",
+            chain(&error)
+        )),
+        Some(Ok(None)) | None => ExitCode::SUCCESS,
     }
 }
 

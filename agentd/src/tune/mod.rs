@@ -1,0 +1,3 @@
+//! What training needs of the daemon: its own prompts, grammars and tokens.
+
+pub mod lessons;

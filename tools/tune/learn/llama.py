@@ -1,0 +1,125 @@
+"""The llama architecture in the layout of a GGUF file, with a LoRA on every linear layer.
+
+The weights are those that run in production, dequantised. Because they stay in llama.cpp's own layout (the rows
+of q and k permuted for its rotary embedding of neighbouring pairs), an adapter that is trained on them needs no
+permutation of its own. Sources: ggml's `docs/gguf.md` for the file; llama.cpp's `LLM_ARCH_LLAMA` for the graph.
+"""
+
+import math
+
+import gguf
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+LINEARS = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
+
+
+class Base:
+    """The frozen weights of a model, as float32, and its sizes."""
+
+    def __init__(self, path):
+        reader = gguf.GGUFReader(path)
+        fields = {name: field.contents() for name, field in reader.fields.items() if not name.startswith("tokenizer.ggml.")}
+        if fields["general.architecture"] != "llama":
+            raise SystemExit(f"{path}: its architecture is {fields['general.architecture']}; only llama is trained here")
+        self.fields = fields
+        self.layers = fields["llama.block_count"]
+        self.heads = fields["llama.attention.head_count"]
+        self.kv_heads = fields["llama.attention.head_count_kv"]
+        self.width = fields["llama.embedding_length"]
+        self.eps = fields["llama.attention.layer_norm_rms_epsilon"]
+        self.rope_base = fields.get("llama.rope.freq_base", 10000.0)
+        self.weights = {}
+        for tensor in reader.tensors:
+            # A copy, because the reader's memory is the mapped file.
+            values = torch.from_numpy(gguf.dequantize(tensor.data, tensor.tensor_type).copy()).float()
+            self.weights[tensor.name] = values.reshape(tuple(int(n) for n in reversed(tensor.shape)))
+
+    def linear(self, layer, name):
+        return self.weights[f"blk.{layer}.{name}.weight"]
+
+
+class Lora(nn.Module):
+    """The adapter: for each linear layer `[out, in]` an A of `[rank, in]` and a B of `[out, rank]`."""
+
+    def __init__(self, base, rank, alpha):
+        super().__init__()
+        self.rank, self.alpha, self.scale = rank, alpha, alpha / rank
+        self.a, self.b = nn.ParameterDict(), nn.ParameterDict()
+        for layer in range(base.layers):
+            for name in LINEARS:
+                out, into = base.linear(layer, name).shape
+                self.a[f"{layer}/{name}"] = nn.Parameter(torch.randn(rank, into) / math.sqrt(into))
+                self.b[f"{layer}/{name}"] = nn.Parameter(torch.zeros(out, rank))
+
+    def add(self, layer, names, x, y):
+        """Adds to `y` `[n, sum of outs]`, which frozen layers made of `x` `[n, in]`, what the adapter makes of it."""
+        keys = [f"{layer}/{name}" for name in names]
+        low = x @ torch.cat([self.a[key] for key in keys]).T
+        parts = [low[:, i * self.rank : (i + 1) * self.rank] @ self.b[key].T for i, key in enumerate(keys)]
+        return torch.add(y, torch.cat(parts, dim=1), alpha=self.scale)
+
+
+class Llama:
+    """The model over one pack: a prefix, and many continuations of it that do not see each other."""
+
+    def __init__(self, base, lora):
+        self.base, self.lora = base, lora
+        # Layers that read the same input are one matrix product.
+        join = lambda layer, *names: torch.cat([base.linear(layer, name) for name in names])
+        self.qkv = [join(layer, "attn_q", "attn_k", "attn_v") for layer in range(base.layers)]
+        self.gate_up = [join(layer, "ffn_gate", "ffn_up") for layer in range(base.layers)]
+        self.embedding = base.weights["token_embd.weight"]
+        self.output = base.weights.get("output.weight", self.embedding)
+        self.head = base.width // base.heads
+        half = torch.arange(0, self.head, 2).float() / self.head
+        self.frequencies = base.rope_base**-half
+
+    def norm(self, x, weight):
+        return F.rms_norm(x, (x.shape[-1],), self.base.weights[weight], self.base.eps)
+
+    def rotate(self, x, angles):
+        """`x` `[n, heads, head]` with its neighbouring pairs turned by `angles` `[n, head / 2]`."""
+        even, odd = x[..., 0::2], x[..., 1::2]
+        cos, sin = angles.cos()[:, None], angles.sin()[:, None]
+        return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)
+
+    def hidden(self, pack):
+        """The last hidden states `[n, width]` of a pack's tokens."""
+        base = self.base
+        x = self.embedding[pack.tokens]
+        angles = pack.positions[:, None] * self.frequencies
+        sizes = (base.heads * self.head, base.kv_heads * self.head, base.kv_heads * self.head)
+        for layer in range(base.layers):
+            y = self.norm(x, f"blk.{layer}.attn_norm.weight")
+            y = self.lora.add(layer, LINEARS[:3], y, y @ self.qkv[layer].T)
+            q, k, v = (part.unflatten(1, (-1, self.head)) for part in y.split(sizes, dim=1))
+            y = attend(self.rotate(q, angles), self.rotate(k, angles), v, pack)
+            x = x + self.lora.add(layer, LINEARS[3:4], y, y @ base.linear(layer, "attn_output").T)
+            y = self.norm(x, f"blk.{layer}.ffn_norm.weight")
+            gate, up = self.lora.add(layer, LINEARS[4:6], y, y @ self.gate_up[layer].T).chunk(2, dim=1)
+            y = F.silu(gate) * up
+            x = x + self.lora.add(layer, LINEARS[6:], y, y @ base.linear(layer, "ffn_down").T)
+        return self.norm(x, "output_norm.weight")
+
+    def logits(self, hidden):
+        return hidden @ self.output.T
+
+
+def attend(q, k, v, pack):
+    """Attention of the prefix over itself, and of each continuation over the prefix and itself: `[n, width]`."""
+    own = pack.prefix
+    heads_first = lambda x: x.transpose(-3, -2)
+    first = F.scaled_dot_product_attention(
+        heads_first(q[:own])[None], heads_first(k[:own])[None], heads_first(v[:own])[None], is_causal=True, enable_gqa=True
+    )
+    first = heads_first(first[0]).flatten(1)
+    # Continuations side by side, padded to the longest; what is padded is attended to by nobody.
+    rows, columns = pack.rows, pack.columns
+    pad = lambda x: x.new_zeros(pack.count, pack.longest, *x.shape[1:]).index_put((rows, columns), x[own:])
+    behind = lambda x: torch.cat((x[None, :own].expand(pack.count, -1, -1, -1), pad(x)), dim=1)
+    then = F.scaled_dot_product_attention(
+        heads_first(pad(q)), heads_first(behind(k)), heads_first(behind(v)), attn_mask=pack.mask, enable_gqa=True
+    )
+    return torch.cat((first, heads_first(then)[rows, columns].flatten(1)))

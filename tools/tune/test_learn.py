@@ -1,0 +1,124 @@
+"""What the trainer computes, on a tiny model of the real architecture. Needs torch, which `make tune` installs."""
+
+import contextlib
+import io
+import json
+import pathlib
+import sys
+import tempfile
+import unittest
+from unittest import mock
+
+try:
+    import gguf
+    import numpy
+    import torch
+
+    import train
+    from learn import adapter
+    from learn.lessons import Pack
+    from learn.llama import LINEARS, Base, Llama, Lora
+except ModuleNotFoundError as missing:
+    raise unittest.SkipTest(f"{missing.name} is not installed") from missing
+
+WIDTH, HEADS, KV_HEADS, HIDDEN, WORDS, LAYERS = 32, 4, 2, 64, 50, 2
+
+LESSON = {
+    "prefix": [1, 5, 6, 7, 2],
+    "pairs": [
+        {"prompt": [1, 8, 9, 2], "answer": [10, 11, 12], "choices": [[0, [10, 13]], [2, [12, 14, 15]]]},
+        {"prompt": [1, 9, 2], "answer": [13, 16], "choices": [[0, [10, 13]], [1, None]]},
+    ],
+}
+
+
+def write_model(path):
+    random = numpy.random.default_rng(1)
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_block_count(LAYERS)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(KV_HEADS)
+    writer.add_embedding_length(WIDTH)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_freq_base(10000.0)
+    kv = WIDTH // HEADS * KV_HEADS
+    shapes = dict(zip(LINEARS, ((WIDTH, WIDTH), (kv, WIDTH), (kv, WIDTH), (WIDTH, WIDTH), (HIDDEN, WIDTH), (HIDDEN, WIDTH), (WIDTH, HIDDEN))))
+    add = lambda name, *shape: writer.add_tensor(name, random.normal(0.0, 0.3, shape).astype(numpy.float32))
+    add("token_embd.weight", WORDS, WIDTH)
+    for layer in range(LAYERS):
+        for name, shape in shapes.items():
+            add(f"blk.{layer}.{name}.weight", *shape)
+        add(f"blk.{layer}.attn_norm.weight", WIDTH)
+        add(f"blk.{layer}.ffn_norm.weight", WIDTH)
+    add("output_norm.weight", WIDTH)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+class Learn(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        write_model(self.folder / "model.gguf")
+        torch.manual_seed(1)
+        self.base = Base(self.folder / "model.gguf")
+        self.lora = Lora(self.base, 4, 4.0)
+        for b in self.lora.b.values():
+            torch.nn.init.normal_(b, std=0.1)
+        self.model = Llama(self.base, self.lora)
+
+    def test_each_pair_of_a_pack_sees_what_it_would_see_alone(self):
+        together = Pack(LESSON)
+        hidden = self.model.hidden(together)[together.at]
+        alone = []
+        for pair in LESSON["pairs"]:
+            # One sequence, so that plain causal attention is what it gets.
+            whole = {"prefix": LESSON["prefix"] + pair["prompt"] + pair["answer"][:-1], "pairs": [{"prompt": [1], "answer": [2], "choices": []}]}
+            states = self.model.hidden(Pack(whole))
+            start = len(LESSON["prefix"]) + len(pair["prompt"]) - 1
+            alone += [states[start + place] for place, _ in pair["choices"]]
+        self.assertTrue(torch.allclose(hidden, torch.stack(alone), atol=1e-5))
+
+    def test_what_the_grammar_forbids_costs_nothing_and_wins_nothing(self):
+        pack = Pack(LESSON)
+        logits = pack.masked(torch.zeros(4, WORDS))
+        self.assertEqual([int(n) for n in torch.isfinite(logits).sum(dim=1)], [2, 3, 2, WORDS])
+        for row, target in enumerate(pack.targets):
+            self.assertTrue(torch.isfinite(logits[row, target]))
+
+    def test_an_adapter_that_is_written_and_read_is_the_same(self):
+        path = self.folder / "adapter.gguf"
+        adapter.save(path, self.lora, {"steps": 3, "base_sha256": "ab"})
+        again = Lora(self.base, 4, 4.0)
+        adapter.load(path, again)
+        for key, b in self.lora.b.items():
+            self.assertTrue(torch.allclose(b, again.b[key], atol=1e-3))
+        with self.assertRaises(SystemExit):
+            adapter.load(path, Lora(self.base, 8, 8.0))
+
+    def run_training(self, out, steps, *more):
+        lessons = self.folder / "lessons.jsonl"
+        lessons.write_text("".join(json.dumps(LESSON) + "\n" for _ in range(3)), encoding="utf-8")
+        arguments = ["train.py", "--model", self.folder / "model.gguf", "--lessons", lessons, "--check", lessons, "--out", self.folder / out]
+        arguments += ["--steps", steps, "--rank", 4, "--warmup", 0, "--decay", 0, "--every", 2, "--rate", 0.02, *more]
+        with mock.patch.object(sys, "argv", [str(argument) for argument in arguments]), contextlib.redirect_stdout(io.StringIO()):
+            train.main()
+        return [json.loads(line) for line in (self.folder / out / "log.jsonl").read_text("utf-8").splitlines()]
+
+    def test_a_run_that_is_taken_up_again_goes_on_as_if_it_had_not_stopped(self):
+        whole = self.run_training("whole", 6)
+        self.run_training("parts", 2)
+        parts = self.run_training("parts", 6)
+        self.assertAlmostEqual(whole[-1]["check_loss"], parts[-1]["check_loss"], places=4)
+        self.assertLess(whole[-1]["check_loss"], whole[0]["check_loss"])
+
+    def test_it_learns_what_it_is_taught(self):
+        log = self.run_training("run", 60)
+        self.assertEqual(log[-1]["check_exact"], 1.0)
+
+
+if __name__ == "__main__":
+    unittest.main()

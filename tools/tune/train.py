@@ -1,0 +1,163 @@
+#!/usr/bin/env python3
+"""Trains a LoRA adapter for calling tools, on a CPU, from lessons that `agentd tune lessons` wrote."""
+
+import argparse
+import hashlib
+import json
+import os
+import pathlib
+import time
+
+import torch
+import torch.nn.functional as F
+
+from learn import adapter
+from learn.lessons import Lessons, Pack
+from learn.llama import Base, Llama, Lora
+
+EXAMPLES = """examples:
+  python3 train.py --model m.gguf --lessons train.jsonl --check check.jsonl --out run --steps 1500
+  python3 train.py ... --out run --steps 3000        # goes on where run/checkpoint.pt is
+  python3 train.py ... --from adapter.gguf           # begins with an adapter
+
+The rate rises for --warmup steps, stays, and falls to nothing over the last --decay steps. The state before the
+fall is kept too (run/plateau.pt), so that a longer run can go on from there."""
+
+
+def options():
+    parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, help="the GGUF file whose weights run in production")
+    parser.add_argument("--lessons", required=True, help="what is learnt")
+    parser.add_argument("--check", required=True, help="lessons on other toolsets, which are never learnt")
+    parser.add_argument("--out", required=True, type=pathlib.Path, help="folder of checkpoints, log and adapter.gguf")
+    parser.add_argument("--from", dest="begin", help="an adapter to begin with")
+    parser.add_argument("--rank", type=int, default=32)
+    parser.add_argument("--alpha", type=float, default=32.0)
+    parser.add_argument("--rate", type=float, default=1e-3, help="learning rate (default 0.001)")
+    parser.add_argument("--steps", type=int, default=1000, help="in all, with those of the checkpoint (default 1000)")
+    parser.add_argument("--packs", type=int, default=1, help="toolsets a step (default 1)")
+    parser.add_argument("--warmup", type=int, default=30)
+    parser.add_argument("--decay", type=int, default=200, help="steps over which the rate falls at the end (default 200)")
+    parser.add_argument("--every", type=int, default=100, help="steps between two checks and checkpoints (default 100)")
+    parser.add_argument("--patience", type=int, default=0, help="stop after so many checks without a better one; 0: never")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    return parser.parse_args()
+
+
+def loss_of(model, pack):
+    """The loss of a pack: for each pair what its choices cost in nats, on average over the pairs."""
+    logits = pack.masked(model.logits(model.hidden(pack)[pack.at]))
+    return F.cross_entropy(logits, pack.targets, reduction="sum") / pack.count
+
+
+@torch.no_grad()
+def check(model, lessons):
+    """The loss, and the share of pairs of which every choice is right: what greedy decoding gets exactly."""
+    right = pairs = 0
+    loss = 0.0
+    for lesson in lessons.all():
+        pack = Pack(lesson)
+        logits = pack.masked(model.logits(model.hidden(pack)[pack.at]))
+        loss += F.cross_entropy(logits, pack.targets, reduction="sum").item()
+        wrong = set(pack.owners[logits.argmax(dim=1) != pack.targets].tolist())
+        right += pack.count - len(wrong)
+        pairs += pack.count
+    return loss / pairs, right / pairs
+
+
+def rate_at(step, of):
+    """The share of the full rate that a step has."""
+    rising = min(1.0, (step + 1) / max(of.warmup, 1))
+    falling = min(1.0, (of.steps - step) / max(of.decay, 1))
+    return min(rising, falling)
+
+
+class Run:
+    """A training run, which can be left at any checkpoint and taken up again."""
+
+    def __init__(self, of):
+        torch.manual_seed(of.seed)
+        torch.set_num_threads(of.threads)
+        of.out.mkdir(parents=True, exist_ok=True)
+        base = Base(of.model)
+        self.of, self.lora = of, Lora(base, of.rank, of.alpha)
+        if of.begin:
+            adapter.load(of.begin, self.lora)
+        self.model = Llama(base, self.lora)
+        self.lessons, self.checks = Lessons(of.lessons, of.seed), Lessons(of.check, of.seed)
+        self.optimizer = torch.optim.AdamW(self.lora.parameters(), lr=of.rate, betas=(0.9, 0.99), weight_decay=0.0)
+        self.base_sha256 = hashlib.sha256(pathlib.Path(of.model).read_bytes()).hexdigest()
+        self.step, self.best, self.since_best, self.seconds, self.loss = 0, 0.0, 0, 0.0, None
+
+    def take_up(self):
+        """Goes on from the checkpoint, if there is one."""
+        path = self.of.out / "checkpoint.pt"
+        if path.exists():
+            state = torch.load(path, weights_only=True)
+            self.lora.load_state_dict(state["lora"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step, self.best, self.seconds = state["step"], state["best"], state["seconds"]
+            print(f"going on after step {self.step}", flush=True)
+
+    def keep(self, name):
+        told = {"step": self.step, "best": self.best, "seconds": self.seconds}
+        torch.save(told | {"lora": self.lora.state_dict(), "optimizer": self.optimizer.state_dict()}, self.of.out / "new.pt")
+        os.replace(self.of.out / "new.pt", self.of.out / name)
+
+    def learn(self):
+        """One step."""
+        begun = time.monotonic()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.of.rate * rate_at(self.step, self.of)
+        total = 0.0
+        for part in range(self.of.packs):
+            loss = loss_of(self.model, Pack(self.lessons.at(self.step * self.of.packs + part))) / self.of.packs
+            loss.backward()
+            total += loss.item()
+        torch.nn.utils.clip_grad_norm_(self.lora.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.loss = total if self.loss is None else 0.95 * self.loss + 0.05 * total
+        self.step += 1
+        self.seconds += time.monotonic() - begun
+
+    def examine(self):
+        """Checks, writes the figures down, keeps the adapter if it is the best one, and a checkpoint."""
+        loss, exact = check(self.model, self.checks)
+        line = {"step": self.step, "loss": self.loss, "check_loss": loss, "check_exact": exact, "seconds": round(self.seconds)}
+        with open(self.of.out / "log.jsonl", "a", encoding="utf-8") as log:
+            log.write(json.dumps(line) + "\n")
+        print(f"step {self.step}: check loss {loss:.3f}, {exact:.1%} exact", flush=True)
+        self.since_best = 0 if exact >= self.best else self.since_best + 1
+        if exact >= self.best:
+            self.best = exact
+            told = {"steps": self.step, "seconds": round(self.seconds), "seed": self.of.seed, "check_exact": exact}
+            adapter.save(self.of.out / "adapter.gguf", self.lora, told | {"base_sha256": self.base_sha256})
+        self.keep("checkpoint.pt")
+
+    def go(self):
+        first, seconds = self.step, self.seconds
+        while self.step < self.of.steps:
+            if self.step == self.of.steps - self.of.decay and self.step > first:
+                self.keep("plateau.pt")
+            self.learn()
+            if self.step % 10 == 0:
+                pace = (self.seconds - seconds) / (self.step - first)
+                left = pace * (self.of.steps - self.step) / 60
+                print(f"step {self.step} of {self.of.steps}: loss {self.loss:.3f}, {pace:.1f} s a step, {left:.0f} min left", flush=True)
+            if self.step % self.of.every == 0 or self.step == self.of.steps:
+                self.examine()
+                if self.of.patience and self.since_best >= self.of.patience:
+                    print(f"no better check in {self.since_best}: stopped", flush=True)
+                    return
+
+
+def main():
+    run = Run(options())
+    run.take_up()
+    run.go()
+
+
+if __name__ == "__main__":
+    main()
