@@ -12,8 +12,11 @@ use crate::config::{Config, ConfigError};
 use crate::http::config::HttpConfig;
 use crate::link;
 use crate::link::config::MqttConfig;
+use crate::model::adapter::Adapter;
+use crate::model::built_in;
 use crate::model::config::{ModelConfig, Source};
 use crate::model::gguf::Header;
+use crate::model::worker::NO_ADAPTER;
 use crate::store::{self, StoreConfig};
 
 /// What to check.
@@ -198,9 +201,32 @@ fn check_model(config: &ModelConfig) -> Finding {
             finding("model", Level::Ok, format!("the script {}", path.display()))
         }
         Source::File { name, path } => match Header::read(&path) {
-            Ok(header) => finding("model", Level::Ok, format!("{name}: {}", summary(&header))),
+            Ok(header) => check_adapter(config, &name, &header),
             Err(error) => finding("model", Level::Warning, chain(&error)),
         },
+    }
+}
+
+fn check_adapter(config: &ModelConfig, name: &str, model: &Header) -> Finding {
+    let Some(path) = &config.adapter else {
+        // What is built in is for one model, which is known by its hash.
+        let hash = config.sha256().unwrap_or_default();
+        let tuned = built_in::adapter_for(model, &hash).is_ok_and(|adapter| adapter.is_some());
+        let told = if tuned { "tuned for calls by the built-in adapter" } else { "not tuned" };
+        return finding("model", Level::Ok, format!("{name}: {}, {told}", summary(model)));
+    };
+    if path.as_os_str() == NO_ADAPTER {
+        return finding("model", Level::Ok, format!("{name}: {}, without adapter", summary(model)));
+    }
+    match Adapter::read(path, model) {
+        Ok(_) => {
+            let told = format!("{name}: {}, adapter {}", summary(model), path.display());
+            finding("model", Level::Ok, told)
+        }
+        Err(error) => {
+            let told = format!("the adapter {}: {}", path.display(), chain(&error));
+            finding("model", Level::Warning, told)
+        }
     }
 }
 

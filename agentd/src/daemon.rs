@@ -118,6 +118,7 @@ pub async fn run(config: Config) -> Result<()> {
         metrics: Arc::clone(&metrics),
         max_tokens: config.model.max_tokens,
         max_calls: config.model.max_calls,
+        min_confidence: config.model.min_confidence,
         grounded: config.model.grounded,
         heartbeat: heartbeat.clone(),
     })

@@ -4,6 +4,8 @@
 
 #[path = "model/bench.rs"]
 mod bench;
+#[path = "model/lessons.rs"]
+mod lessons;
 #[path = "model/real.rs"]
 mod real;
 #[path = "model/scripted.rs"]
@@ -11,3 +13,5 @@ mod scripted;
 #[path = "model/support.rs"]
 #[expect(clippy::unwrap_used, reason = "a helper of tests: to panic is to fail the test")]
 mod support;
+#[path = "model/tuned.rs"]
+mod tuned;

@@ -303,6 +303,7 @@ mod common {
             text: String::new(),
             route: Route::Direct,
             model: None,
+            confidence: None,
             calls: vec![record],
             error: None,
             ms: 0,

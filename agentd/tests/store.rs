@@ -45,7 +45,7 @@ fn call(tool: &str) -> Call {
 
 fn plan(tools: &[&str]) -> Plan {
     let calls = tools.iter().map(|tool| call(tool)).collect();
-    Plan { route: Route::Reflex, model: None, calls }
+    Plan { route: Route::Reflex, model: None, confidence: None, calls }
 }
 
 fn record(tool: &str) -> CallRecord {
@@ -71,6 +71,7 @@ fn ending(id: &str, tools: &[&str]) -> Ending {
         text: "done".into(),
         route: Route::Reflex,
         model: None,
+        confidence: None,
         calls: tools.iter().map(|tool| record(tool)).collect(),
         error: None,
         ms: 1,

@@ -33,6 +33,16 @@ pub(crate) struct Case {
     pub(crate) why: Option<String>,
 }
 
+impl Case {
+    /// The same question after another one that it does not refer to, unless it refers to one.
+    pub(crate) fn after(mut self, other: &Self) -> Self {
+        if self.before.is_empty() {
+            self.before.push(Before { say: other.say.clone(), calls: other.expect.clone() });
+        }
+        self
+    }
+}
+
 /// An exchange that came before the question.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

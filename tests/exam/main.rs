@@ -33,12 +33,18 @@ struct Args {
     /// The GGUF file
     #[arg(long, env = "AGENTD_TEST_MODEL")]
     model: PathBuf,
+    /// A LoRA adapter for it, or `none`; default: the built-in one
+    #[arg(long)]
+    adapter: Option<PathBuf>,
     /// Only these sets
     #[arg(long)]
     set: Vec<String>,
     /// Only the first so many questions of each set; 0 for all
     #[arg(long, default_value_t = 0)]
     first: usize,
+    /// Ask each question that stands alone in a session in which another one came before
+    #[arg(long)]
+    after_another: bool,
     /// Let the model give values that do not stand in the request
     #[arg(long)]
     ungrounded: bool,
@@ -74,7 +80,7 @@ async fn examine(args: &Args) -> Result<()> {
         let sets: Map<_, _> =
             results.iter().map(|(name, tally)| (name.clone(), tally.json())).collect();
         let grounded = !args.ungrounded;
-        let settings = json!({"grounded": grounded, "max_calls": args.max_calls});
+        let settings = json!({"grounded": grounded, "max_calls": args.max_calls, "after_another": args.after_another});
         println!("{:#}", json!({"settings": settings, "sets": sets}));
         return Ok(());
     }
@@ -97,5 +103,11 @@ fn print(name: &str, tally: &Tally) {
     println!("{name}: {p50} ms a question, one in ten more than {p90}");
     for (what, share) in tally.shares() {
         println!("  {what:32} {}", share.text());
+    }
+    println!(
+        "  where it is at least so sure      it answers                          and is right"
+    );
+    for (least, answered, right) in tally.calibration() {
+        println!("  {least:32} {:36} {}", answered.text(), right.text());
     }
 }

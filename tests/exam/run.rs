@@ -13,7 +13,7 @@ use agentd::health::Health;
 use agentd::metrics::Metrics;
 use agentd::model::config::{ModelConfig, Source};
 use agentd::model::supervisor::Supervisor;
-use agentd::model::{Message, Model, ModelError, State, grammar};
+use agentd::model::{Model, ModelError, State, grammar};
 use agentd_tools::ToolSpec;
 use anyhow::{Context as _, Result, bail};
 use serde_json::json;
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Args;
 use super::cases::{self, Case, Set};
-use super::score::{self, Tally};
+use super::score::{self, Mark, Tally};
 
 /// The longest that one question may take; the first of a machine pays for its tools.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -42,7 +42,11 @@ pub(crate) async fn all(args: &Args) -> Result<Vec<(String, Tally)>> {
         // One machine after the other: the prompt's static part is then computed once for each.
         cases.sort_by(|a, b| a.machine.cmp(&b.machine));
     }
-    let config = ModelConfig { threads: args.threads, ..ModelConfig::default() };
+    let config = ModelConfig {
+        threads: args.threads,
+        adapter: args.adapter.clone(),
+        ..ModelConfig::default()
+    };
     let source = Source::File { name: "exam".into(), path: args.model.clone() };
     let (health, metrics) = (Health::new(Feed::default()), Arc::new(Metrics::default()));
     let (model, supervisor) = Supervisor::new(&config, &source, worker()?, health, metrics);
@@ -84,13 +88,19 @@ async fn ask_all(
     let mut results = Vec::new();
     for set in sets {
         let mut tally = Tally::default();
-        for case in &set.cases {
+        for (i, case) in set.cases.iter().enumerate() {
+            let other = i.checked_sub(1).map(|other| &set.cases[other]);
+            let case =
+                &match other.filter(|other| args.after_another && other.machine == case.machine) {
+                    Some(other) => case.clone().after(other),
+                    None => case.clone(),
+                };
             let tools = &machines[&case.machine];
-            let (answer, text, ms) = ask(args, tools, case, model).await?;
-            let mark = score::mark(case, tools, &answer, ms);
+            let (answer, text, confidence, ms) = ask(args, tools, case, model).await?;
+            let mark = Mark { ms, confidence, ..score::mark(case, tools, &answer) };
             if let Some(file) = failures.as_mut().filter(|_| !mark.is_exact) {
                 let line = json!({
-                    "id": case.id, "machine": case.machine, "say": case.say, "expect": case.expect, "answer": text,
+                    "id": case.id, "machine": case.machine, "say": case.say, "expect": case.expect, "answer": text, "confidence": confidence,
                 });
                 writeln!(file, "{line}")?;
             }
@@ -120,14 +130,15 @@ async fn ask(
     tools: &[ToolSpec],
     case: &Case,
     model: &Model,
-) -> Result<(Vec<Call>, String, u32)> {
+) -> Result<(Vec<Call>, String, f32, u32)> {
     let mut preamble = prompt::preamble(tools);
     for before in &case.before {
-        let calls: Vec<String> = before.calls.iter().map(Call::to_string).collect();
-        preamble.push(Message { role: "user".into(), content: before.say.clone() });
-        preamble.push(Message { role: "assistant".into(), content: calls.join("\n") });
+        preamble.extend(prompt::exchange(&before.say, &grammar::answer(&before.calls)));
     }
-    let grounds = (!args.ungrounded).then(|| Grounds::of(&case.say));
+    let grounds = (!args.ungrounded).then(|| {
+        let earlier = case.before.last().map_or("", |before| before.say.as_str());
+        Grounds::of(&case.say).and_before(earlier)
+    });
     let specs: Vec<&ToolSpec> = tools.iter().collect();
     let grammar = grammar::calls(&specs, args.max_calls, grounds.as_ref());
     let (messages, deadline) = (prompt::messages(&preamble, &case.say), Instant::now() + PATIENCE);
@@ -135,12 +146,12 @@ async fn ask(
     let asked = Instant::now();
     let answer = model.ask(messages, grammar, max_tokens, deadline, None).await;
     let ms = u32::try_from(asked.elapsed().as_millis()).unwrap_or(u32::MAX);
-    let text = match answer {
-        Ok(answer) => answer.text,
+    let (text, confidence) = match answer {
+        Ok(answer) => (answer.text, answer.confidence),
         // It wrote and wrote: in production the command fails.
-        Err(ModelError::Refused(why)) => why,
+        Err(ModelError::Refused(why)) => (why, 0.0),
         Err(error) => return Err(error).with_context(|| format!("{}: {}", case.id, case.say)),
     };
     let failed = || vec![Call { tool: "(failed)".into(), args: agentd_tools::Args::new() }];
-    Ok((grammar::parse_calls(&text).unwrap_or_else(|_| failed()), text, ms))
+    Ok((grammar::parse_calls(&text).unwrap_or_else(|_| failed()), text, confidence, ms))
 }

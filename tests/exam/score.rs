@@ -10,6 +10,9 @@ use serde_json::{Map, Value, json};
 
 use super::cases::Case;
 
+/// Thresholds of confidence that are told.
+const THRESHOLDS: [f32; 6] = [0.5, 0.7, 0.8, 0.9, 0.95, 0.99];
+
 /// What became of one question.
 #[derive(Debug, Clone)]
 pub(crate) struct Mark {
@@ -18,11 +21,13 @@ pub(crate) struct Mark {
     pub(crate) got: String,
     pub(crate) is_exact: bool,
     pub(crate) is_right_tool: bool,
+    /// The model's own, 0 to 1.
+    pub(crate) confidence: f32,
     pub(crate) ms: u32,
 }
 
-/// Marks one answer.
-pub(crate) fn mark(case: &Case, tools: &[ToolSpec], answer: &[Call], ms: u32) -> Mark {
+/// Marks one answer; how sure and how fast it was is left to be filled in.
+pub(crate) fn mark(case: &Case, tools: &[ToolSpec], answer: &[Call]) -> Mark {
     let ways = || std::iter::once(&case.expect).chain(&case.accept);
     let names = |calls: &[Call]| match calls {
         [] => "(refused)".to_owned(),
@@ -38,7 +43,8 @@ pub(crate) fn mark(case: &Case, tools: &[ToolSpec], answer: &[Call], ms: u32) ->
         got: names(answer),
         is_exact: ways().any(same),
         is_right_tool: ways().any(same_tools),
-        ms,
+        confidence: 0.0,
+        ms: 0,
     }
 }
 
@@ -145,6 +151,15 @@ impl Tally {
         all.into_iter().filter(|(_, share)| share.of > 0).collect()
     }
 
+    /// For each threshold: how many answers are at least so sure, and how many of those are right.
+    pub(crate) fn calibration(&self) -> Vec<(f32, Share, Share)> {
+        let row = |&least: &f32| {
+            let sure = |mark: &Mark| mark.confidence >= least;
+            (least, self.share(|_| true, sure), self.share(sure, |mark| mark.is_exact))
+        };
+        THRESHOLDS.iter().map(row).collect()
+    }
+
     /// The median time and that of which one in ten takes longer, in milliseconds.
     pub(crate) fn times(&self) -> (u32, u32) {
         let mut times: Vec<u32> = self.marks.iter().map(|mark| mark.ms).collect();
@@ -173,6 +188,10 @@ impl Tally {
             .map(|(name, share)| (name.replace(' ', "_"), share.json()))
             .collect();
         map.insert("ms".into(), json!({"p50": p50, "p90": p90}));
+        let calibration = self.calibration().into_iter().map(|(least, sure, right)| {
+            json!({"confidence": least, "answered": sure.json(), "exact": right.json()})
+        });
+        map.insert("calibration".into(), calibration.collect());
         map.insert("confusions".into(), json!(self.confusions(30)));
         Value::Object(map)
     }
@@ -208,18 +227,17 @@ mod tests {
     #[test]
     fn a_call_counts_after_what_production_puts_right_and_not_by_its_spelling() {
         let case = case(vec![call(json!({"device": "pump"}))]);
-        let exact = |args| mark(&case, &tools(), &[call(args)], 1).is_exact;
+        let exact = |args| mark(&case, &tools(), &[call(args)]).is_exact;
         assert!(exact(json!({"device": "Pump", "minutes": 5})));
         assert!(!exact(json!({"device": "fan"})));
         assert!(!exact(json!({"device": "pump", "minutes": 6})));
-        let refused = mark(&case, &tools(), &[], 1);
+        let refused = mark(&case, &tools(), &[]);
         assert!(!refused.is_exact && !refused.is_right_tool);
         assert_eq!(refused.got, "(refused)");
         let two = mark(
             &case,
             &tools(),
             &[call(json!({"device": "pump"})), call(json!({"device": "pump"}))],
-            1,
         );
         assert!(!two.is_right_tool, "one call too many");
     }
@@ -228,7 +246,7 @@ mod tests {
     fn verbatim_words_are_the_same_without_the_signs_around_them() {
         let case = case(vec![call(json!({"device": "fan", "text": "The motor hums"}))]);
         let exact = |text: &str| {
-            mark(&case, &tools(), &[call(json!({"device": "fan", "text": text}))], 1).is_exact
+            mark(&case, &tools(), &[call(json!({"device": "fan", "text": text}))]).is_exact
         };
         assert!(exact("the motor hums."));
         assert!(!exact("motor hums"));

@@ -31,6 +31,7 @@ fn outcome(id: &str, tool: &str, number: u32, status: Status) -> Outcome {
         text: "Told.".into(),
         route: Route::Reflex,
         model: None,
+        confidence: None,
         calls: vec![call],
         error: None,
         ms: 1,

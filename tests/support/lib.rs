@@ -206,6 +206,15 @@ impl Machine {
         }
     }
 
+    /// The same, within a session.
+    pub async fn ask_in(&self, session: &str, text: &str) -> Outcome {
+        let command = Command { session: Some(session.into()), ..Command::from_text(text) };
+        match self.client.command(&command).await {
+            Ok(outcome) => outcome,
+            Err(error) => panic!("“{text}”: {error}\n{}", self.log()),
+        }
+    }
+
     /// What the daemon says of itself.
     pub async fn health(&self) -> Value {
         match self.client.health().await {

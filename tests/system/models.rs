@@ -1,7 +1,7 @@
-//! The real model in the loop.
+//! The model in the loop: the real one, and a script where it has to be unsure.
 
 use agentd::command::{Route, Status};
-use agentd_tests::{Machine, Setting, real_model};
+use agentd_tests::{Machine, Setting, real_model, scripted_model};
 
 #[tokio::test]
 async fn the_real_model_turns_free_words_into_one_checked_call() {
@@ -27,4 +27,47 @@ async fn the_real_model_turns_free_words_into_one_checked_call() {
     let second = machine.metric("agentd_model_tokens_prefilled_total").await - first;
     assert!(second * 4 < first, "the prompt's static part is kept: {first} tokens, then {second}");
     assert!(machine.metric("agentd_model_tokens_forced_total").await > 0);
+}
+
+#[tokio::test]
+async fn what_refers_to_the_sentence_before_is_understood_within_its_session() {
+    let machine = Machine::start(Setting { config: real_model(), ..Setting::default() }).await;
+    machine.until_model_ready().await;
+    machine.ask_in("kitchen", "turn on the pump").await;
+    let outcome = machine.ask_in("kitchen", "and the lamp too").await;
+    assert_eq!((outcome.route, outcome.status), (Route::Model, Status::Done), "{}", outcome.text);
+    assert_eq!(outcome.text, "The lamp is now on.");
+    assert!(outcome.confidence.is_some_and(|sure| sure > 0.0 && sure <= 1.0));
+}
+
+#[tokio::test]
+async fn what_the_model_is_not_sure_of_is_asked_back_and_not_done() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = r#"
+[[reply]]
+when = "gloomy"
+say = "set_output(device=lamp, state=on)"
+confidence = 0.4
+
+[[reply]]
+when = "dark"
+say = "set_output(device=lamp, state=on)"
+confidence = 0.5
+"#;
+    let config = format!("{}min_confidence = 0.5\n", scripted_model(folder.path(), script));
+    let machine = Machine::start(Setting { config, ..Setting::default() }).await;
+    machine.until_model_ready().await;
+    let unsure = machine.ask("it is gloomy in here").await;
+    assert_eq!(unsure.status, Status::Denied);
+    assert_eq!(unsure.error.map(|denial| denial.code).as_deref(), Some("unsure"));
+    assert_eq!(
+        unsure.text,
+        "I am not sure what is meant; it may be set_output(device=lamp, state=on). Please say it in \
+         other words. Nothing was done."
+    );
+    assert_eq!(unsure.confidence, Some(0.4));
+    assert!(machine.greenhouse.actions().is_empty());
+    let sure = machine.ask("it is dark in here").await;
+    assert_eq!((sure.status, sure.confidence), (Status::Done, Some(0.5)), "{}", sure.text);
+    assert_eq!(machine.greenhouse.actions().len(), 1);
 }

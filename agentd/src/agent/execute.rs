@@ -8,6 +8,7 @@ use futures_util::FutureExt as _;
 use log::{error, info, warn};
 use tokio::sync::mpsc;
 
+use super::memory::Exchange;
 use super::turn::{Event, INTERRUPTED, Ran, Step, Turn};
 use super::{Agent, STORE_RETRY, prompt, reply};
 use crate::command::{
@@ -53,6 +54,7 @@ impl Agent {
                 turn
             }
         };
+        self.remember(&waiting, &turn);
         self.finish(&waiting, &turn).await;
         waiting.lane
     }
@@ -71,7 +73,7 @@ impl Agent {
             return Turn::resume(plan.clone(), before.collect(), cut_off, steps);
         }
         let known = |route, call: Call| {
-            Turn::carry_out(Plan { route, model: None, calls: vec![call] }, steps)
+            Turn::carry_out(Plan { route, model: None, confidence: None, calls: vec![call] }, steps)
         };
         if let Some(call) = &waiting.command.call {
             return known(Route::Direct, call.clone());
@@ -84,7 +86,7 @@ impl Agent {
         match self.model.state() {
             State::Ready { name, .. } | State::Loading { name } => {
                 self.metrics.route_model_total.add_one();
-                Turn::ask(Some(name), steps)
+                Turn::ask(Some(name), steps, self.min_confidence)
             }
             State::Off => self.at_a_loss("no model is installed"),
             State::Down { cause, .. } => {
@@ -113,7 +115,7 @@ impl Agent {
                 Step::Finish => return,
                 Step::Ask => {
                     let event = match self.ask(waiting, deadline).await {
-                        Ok(calls) => Event::Proposed(calls),
+                        Ok((calls, confidence)) => Event::Proposed(calls, confidence),
                         Err(error) => {
                             if matches!(error, ModelError::Unavailable(_) | ModelError::Crashed(_))
                             {
@@ -145,13 +147,31 @@ impl Agent {
         }
     }
 
-    async fn ask(&self, waiting: &Waiting, deadline: Instant) -> Result<Vec<Call>, ModelError> {
+    async fn ask(
+        &self,
+        waiting: &Waiting,
+        deadline: Instant,
+    ) -> Result<(Vec<Call>, f32), ModelError> {
         let text = waiting.command.text.as_deref().unwrap_or_default();
-        let messages = prompt::messages(&self.preamble, text);
+        let before = waiting.command.session.as_deref().and_then(|session| {
+            let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+            memory.recall(session, Instant::now()).cloned()
+        });
+        let mut messages = self.preamble.clone();
+        if let Some(Exchange { say, calls }) = &before {
+            messages.extend(prompt::exchange(say, &grammar::answer(calls)));
+        }
+        let messages = prompt::messages(&messages, text);
         let (pieces, mut heard) = mpsc::channel(PIECES);
         let answer = self
             .model
-            .ask(messages, self.grammar(text), self.max_tokens, deadline, Some(pieces))
+            .ask(
+                messages,
+                self.grammar(text, before.as_ref()),
+                self.max_tokens,
+                deadline,
+                Some(pieces),
+            )
             .fuse();
         tokio::pin!(answer);
         let answer = loop {
@@ -163,9 +183,13 @@ impl Agent {
                 answer = &mut answer => break answer?,
             }
         };
-        info!(command_id:% = waiting.command.id, answer:% = answer.text; "model answered");
-        let calls = grammar::parse_calls(&answer.text);
-        calls.map_err(|why| ModelError::Refused(format!("its answer is not a call: {why}")))
+        info!(
+            command_id:% = waiting.command.id, answer:% = answer.text, confidence = answer.confidence;
+            "model answered"
+        );
+        let calls = grammar::parse_calls(&answer.text)
+            .map_err(|why| ModelError::Refused(format!("its answer is not a call: {why}")))?;
+        Ok((calls, answer.confidence))
     }
 
     /// Whether a call may run now: one that acts only where it can be recorded.
@@ -276,6 +300,18 @@ impl Agent {
         }
     }
 
+    /// Keeps in mind what a session had done, for the sentence that refers to it.
+    fn remember(&self, waiting: &Waiting, turn: &Turn) {
+        let (Some(session), Some(text)) = (&waiting.command.session, &waiting.command.text) else {
+            return;
+        };
+        if turn.ending().0 == Status::Done {
+            let exchange = Exchange { say: text.clone(), calls: turn.plan().calls.clone() };
+            let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+            memory.remember(session, exchange, Instant::now());
+        }
+    }
+
     /// Commits the outcome. While the store fails it is tried again and the lane stays taken: a command
     /// whose effect happened must not be begun a second time.
     async fn finish(&self, waiting: &Waiting, turn: &Turn) {
@@ -291,6 +327,7 @@ impl Agent {
             text,
             route: turn.plan().route,
             model: turn.plan().model.clone(),
+            confidence: turn.plan().confidence,
             calls: turn.ran.iter().map(|ran| ran.record.clone()).collect(),
             error: denial.cloned(),
             ms: elapsed_ms(waiting.received_at, finished_at),

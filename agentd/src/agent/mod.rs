@@ -5,6 +5,7 @@
 //! person's commands keep their order and a slow model does not hold up another's known sentence.
 
 mod execute;
+pub mod memory;
 pub mod prompt;
 pub mod reflex;
 pub mod reply;
@@ -28,6 +29,7 @@ use crate::model::{Message, Model, grammar};
 use crate::policy::Policy;
 use crate::store::Store;
 use crate::watchdog::{self, Heartbeat};
+use memory::{Exchange, Memory};
 use reflex::{Reflex, SentenceError};
 
 /// Commands that run at once. One may wait for the model and one for each of a few slow ports.
@@ -55,6 +57,8 @@ pub struct Parts {
     pub max_tokens: u32,
     /// The most calls of one answer of the model.
     pub max_calls: usize,
+    /// What the model is less sure of is asked back, 0 to 1.
+    pub min_confidence: f32,
     /// Whether the model may give only values that stand in the request.
     pub grounded: bool,
     /// The loop's sign of life.
@@ -71,8 +75,10 @@ pub struct Agent {
     metrics: Arc<Metrics>,
     reflex: Reflex,
     preamble: Vec<Message>,
+    memory: Mutex<Memory>,
     max_tokens: u32,
     max_calls: usize,
+    min_confidence: f32,
     grounded: bool,
     /// A sentence that is understood without a model, to tell a person who is at a loss.
     hint: Option<String>,
@@ -87,6 +93,7 @@ impl Agent {
         Ok(Self {
             reflex: Reflex::new(&specs)?,
             preamble: prompt::preamble(&specs),
+            memory: Mutex::default(),
             hint,
             store: parts.store,
             toolbox: parts.toolbox,
@@ -96,14 +103,16 @@ impl Agent {
             metrics: parts.metrics,
             max_tokens: parts.max_tokens,
             max_calls: parts.max_calls,
+            min_confidence: parts.min_confidence,
             grounded: parts.grounded,
             heartbeat: parts.heartbeat,
         })
     }
 
-    /// The grammar of the answer to a request.
-    fn grammar(&self, request: &str) -> String {
-        let grounds = self.grounded.then(|| Grounds::of(request));
+    /// The grammar of the answer to a request, which may refer to what was said before.
+    fn grammar(&self, request: &str, before: Option<&Exchange>) -> String {
+        let earlier = before.map_or("", |exchange| exchange.say.as_str());
+        let grounds = self.grounded.then(|| Grounds::of(request).and_before(earlier));
         let specs: Vec<_> = self.toolbox.specs().collect();
         grammar::calls(&specs, self.max_calls, grounds.as_ref())
     }

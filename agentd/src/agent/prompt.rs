@@ -22,8 +22,7 @@ pub fn preamble(tools: &[ToolSpec]) -> Vec<Message> {
     }
     let mut messages = vec![message("system", system.trim_end().to_owned())];
     for (say, call) in examples(tools) {
-        messages.push(message("user", say));
-        messages.push(message("assistant", call));
+        messages.extend(exchange(&say, &call));
     }
     messages
 }
@@ -33,6 +32,11 @@ pub fn messages(preamble: &[Message], request: &str) -> Vec<Message> {
     let mut messages = preamble.to_vec();
     messages.push(message("user", request.trim().to_owned()));
     messages
+}
+
+/// A request that came before, and its answer.
+pub fn exchange(say: &str, answer: &str) -> [Message; 2] {
+    [message("user", say.trim().to_owned()), message("assistant", answer.to_owned())]
 }
 
 fn message(role: &str, content: String) -> Message {

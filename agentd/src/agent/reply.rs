@@ -60,10 +60,10 @@ mod tests {
 
     #[test]
     fn where_no_tool_ran_the_reply_says_that_nothing_was_done() {
-        let mut turn = Turn::ask(None, 4);
-        turn.on(Event::Proposed(Vec::new()));
+        let mut turn = Turn::ask(None, 4, 0.0);
+        turn.on(Event::Proposed(Vec::new(), 1.0));
         assert_eq!(text(&turn), "No tool here does that. Nothing was done.");
-        let mut turn = Turn::ask(None, 4);
+        let mut turn = Turn::ask(None, 4, 0.0);
         turn.on(Event::NoProposal(ModelError::TooLate));
         assert_eq!(text(&turn), "The model did not finish in time. Nothing was done.");
     }

@@ -24,6 +24,9 @@ use crate::store::{Plan, Trace};
 /// The code of a call that was cut off by a stop of the daemon.
 pub const INTERRUPTED: &str = "interrupted";
 
+/// The code of a proposal that the model is not sure enough of.
+pub const UNSURE: &str = "unsure";
+
 /// What is to be done next.
 #[derive(Debug, PartialEq)]
 pub enum Step {
@@ -42,8 +45,8 @@ pub enum Step {
 /// What happened.
 #[derive(Debug)]
 pub enum Event {
-    /// The model proposed calls; none means that no tool fits.
-    Proposed(Vec<Call>),
+    /// The model proposed calls, and is so sure of them, 0 to 1; none means that no tool fits.
+    Proposed(Vec<Call>, f32),
     /// There is no proposal.
     NoProposal(ModelError),
     /// What policy says of each call of the plan, in order.
@@ -95,6 +98,7 @@ enum State {
 pub struct Turn {
     state: State,
     steps: usize,
+    least_confidence: f32,
     plan: Plan,
     approved: Vec<ApprovedCall>,
     /// What ran, in order; calls from before an interruption have no reply.
@@ -105,13 +109,23 @@ pub struct Turn {
 
 impl Turn {
     /// A command that only the model can turn into calls.
-    pub fn ask(model: Option<String>, steps: usize) -> Self {
-        let plan = Plan { route: Route::Model, model, calls: Vec::new() };
-        Self::new(State::Asking, steps, plan)
+    ///
+    /// `least_confidence`: what it proposes and is less sure of is asked back instead of done.
+    pub fn ask(model: Option<String>, steps: usize, least_confidence: f32) -> Self {
+        let plan = Plan { route: Route::Model, model, confidence: None, calls: Vec::new() };
+        Self { least_confidence, ..Self::new(State::Asking, steps, plan) }
     }
 
     fn new(state: State, steps: usize, plan: Plan) -> Self {
-        Self { state, steps, plan, approved: Vec::new(), ran: Vec::new(), cut_off: None }
+        Self {
+            state,
+            steps,
+            least_confidence: 0.0,
+            plan,
+            approved: Vec::new(),
+            ran: Vec::new(),
+            cut_off: None,
+        }
     }
 
     /// A command whose calls are known.
@@ -126,7 +140,7 @@ impl Turn {
 
     /// A command that ends before anything is tried.
     pub fn refuse(route: Route, status: Status, denial: Denial) -> Self {
-        let plan = Plan { route, model: None, calls: Vec::new() };
+        let plan = Plan { route, model: None, confidence: None, calls: Vec::new() };
         Self::new(State::Ended(status, Some(denial)), 0, plan)
     }
 
@@ -150,7 +164,7 @@ impl Turn {
     /// Takes in what happened. An event that does not belong to the state is ignored.
     pub fn on(&mut self, event: Event) {
         match (&self.state, event) {
-            (State::Asking, Event::Proposed(calls)) => self.propose(calls),
+            (State::Asking, Event::Proposed(calls, confidence)) => self.propose(calls, confidence),
             (State::Asking, Event::NoProposal(error)) => {
                 let code = match error {
                     ModelError::TooLate => "too_late",
@@ -249,13 +263,22 @@ impl Turn {
         }
     }
 
-    fn propose(&mut self, calls: Vec<Call>) {
+    fn propose(&mut self, calls: Vec<Call>, confidence: f32) {
+        // Three digits are as much as it means.
+        self.plan.confidence = Some((confidence * 1000.0).round() / 1000.0);
         if calls.is_empty() {
             self.end(Status::Denied, "no_tool", "no tool here does that".to_owned());
         } else if calls.len() > self.steps {
             let message =
                 format!("it takes {} calls; at most {} are made", calls.len(), self.steps);
             self.end(Status::Denied, "too_many_steps", message);
+        } else if confidence < self.least_confidence {
+            let calls: Vec<String> = calls.iter().map(Call::to_string).collect();
+            let message = format!(
+                "I am not sure what is meant; it may be {}. Please say it in other words",
+                calls.join(" and then ")
+            );
+            self.end(Status::Denied, UNSURE, message);
         } else {
             self.plan.calls = calls;
             self.state = State::Judging;

@@ -14,8 +14,8 @@ fn denied() -> Verdict {
 }
 
 fn turn(calls: usize) -> Turn {
-    let mut turn = Turn::ask(Some("m".into()), 4);
-    turn.on(Event::Proposed((0..calls).map(call).collect()));
+    let mut turn = Turn::ask(Some("m".into()), 4, 0.5);
+    turn.on(Event::Proposed((0..calls).map(call).collect(), 0.5));
     turn
 }
 
@@ -28,9 +28,30 @@ fn the_bound_on_steps_holds_at_and_one_over() {
 }
 
 #[test]
+fn the_bound_on_confidence_holds_at_and_just_below() {
+    let propose = |confidence| {
+        let mut turn = Turn::ask(Some("m".into()), 4, 0.8);
+        turn.on(Event::Proposed(vec![call(0), call(1)], confidence));
+        turn
+    };
+    assert!(matches!(propose(0.8).next(), Step::Approve(_)));
+    let unsure = propose(0.7996);
+    assert_eq!((unsure.next(), unsure.ending().0), (Step::Finish, Status::Denied));
+    let denial = unsure.ending().1.expect("why");
+    assert_eq!(denial.code, UNSURE);
+    let both = format!("{} and then {}", call(0), call(1));
+    assert!(denial.message.contains(&both), "{}", denial.message);
+    assert_eq!(
+        unsure.plan().confidence,
+        Some(0.8),
+        "rounded for people, and not before it is judged"
+    );
+}
+
+#[test]
 fn no_tool_is_a_denial_and_no_model_is_a_failure() {
     assert_eq!(turn(0).ending().0, Status::Denied);
-    let mut turn = Turn::ask(None, 4);
+    let mut turn = Turn::ask(None, 4, 0.0);
     turn.on(Event::NoProposal(ModelError::Crashed("signal 9".into())));
     let (status, denial) = turn.ending();
     assert_eq!(status, Status::Failed);
@@ -83,7 +104,7 @@ fn named(tool: &str) -> Call {
 
 fn plan(tools: &[&str]) -> Plan {
     let calls = tools.iter().map(|tool| named(tool)).collect();
-    Plan { route: Route::Direct, model: None, calls }
+    Plan { route: Route::Direct, model: None, confidence: None, calls }
 }
 
 /// A call that came back: as done, or with an error after which its effect is not known.

@@ -50,7 +50,7 @@ impl Agent {
         let usage = self.model.prepare(self.preamble.clone(), deadline).await?;
         // Whether there is room for a request and an answer, and the grammar compiles.
         let (messages, grammar) =
-            (prompt::messages(&self.preamble, REQUEST), self.grammar(REQUEST));
+            (prompt::messages(&self.preamble, REQUEST), self.grammar(REQUEST, None));
         self.model.ask(messages, grammar, self.max_tokens, deadline, None).await?;
         Ok(usage)
     }

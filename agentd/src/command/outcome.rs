@@ -125,6 +125,9 @@ pub struct Outcome {
     /// The model's name, where one was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// How sure the model was of its calls, 0 to 1, where one was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f32>,
     /// What ran, in order.
     pub calls: Vec<CallRecord>,
     /// Why it is not `done`.
@@ -139,6 +142,12 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// How sure the model was, for a person: ` (83 % sure)`, or nothing where no model was asked.
+    pub fn certainty(&self) -> String {
+        let percent = self.confidence.map(|confidence| confidence * 100.0);
+        percent.map(|percent| format!(" ({percent:.0} % sure)")).unwrap_or_default()
+    }
+
     /// The outcome of a command that was turned away.
     pub fn denied(id: &str, denial: Denial, received_at: Timestamp, now: Timestamp) -> Self {
         let text = format!("{} Nothing was done.", sentence(&denial.message));
@@ -148,6 +157,7 @@ impl Outcome {
             text,
             route: Route::Direct,
             model: None,
+            confidence: None,
             calls: Vec::new(),
             error: Some(denial),
             ms: elapsed_ms(received_at, now),

@@ -72,7 +72,7 @@ impl Console {
     /// Everything about one command: who answered, the call, the bytes, the reply, the time.
     pub fn outcome(self, outcome: &Outcome, wire: &[Line], ms: f64) {
         let route = match &outcome.model {
-            Some(model) => format!("{} ({model})", outcome.route.as_str()),
+            Some(model) => format!("{}{}, {model}", outcome.route.as_str(), outcome.certainty()),
             None => outcome.route.as_str().to_owned(),
         };
         self.field("route", &self.paint("35", &route));

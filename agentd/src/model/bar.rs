@@ -21,6 +21,7 @@ impl Progress for Bar {
             Phase::Download => "Downloading",
             Phase::Unpack => "Unpacking",
             Phase::Verify => "Verifying",
+            Phase::Merge => "Tuning",
         };
         self.finish();
         if !std::io::stderr().is_terminal() {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::catalog::{Catalog, CatalogError};
+use super::tuned;
 
 /// The `[model]` section. Without it the catalogue's default model is used if it is installed.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -14,6 +15,9 @@ pub struct ModelConfig {
     pub name: Option<String>,
     /// A GGUF file. Set it to use a model that is not in the catalogue; it goes before `name`.
     pub path: Option<PathBuf>,
+    /// A LoRA adapter (GGUF) for the model, or `none`. Set it to use one that was tuned for this machine.
+    /// Default: the built-in one, where it is for the model.
+    pub adapter: Option<PathBuf>,
     /// Where pulled models are. Set it where they should lie on another disk. Default:
     /// `/var/lib/agentd/models` for root and where it exists, else `~/.local/share/agentd/models`.
     pub dir: PathBuf,
@@ -25,9 +29,11 @@ pub struct ModelConfig {
     pub threads: u32,
     /// The most tokens of an answer. Raise it where answers are refused as not complete.
     pub max_tokens: u32,
-    /// The most calls of one answer. Raise it where a sentence should do several things; a small model
-    /// then also makes more mistakes.
+    /// The most calls of one answer: a sentence may do so many things. Lower it to 1 where none should do two.
     pub max_calls: usize,
+    /// What the model is less sure of than this, 0 to 1, is asked back instead of done. Raise it where a wrong
+    /// action is worse than a question; set it to 0, which never asks, for a model that was not tuned for calls.
+    pub min_confidence: f32,
     /// Whether numbers, times and verbatim texts may only be what stands in the request. Unset it for a
     /// large model, or for requests in another language than English.
     pub grounded: bool,
@@ -43,11 +49,13 @@ impl Default for ModelConfig {
         Self {
             name: None,
             path: None,
+            adapter: None,
             dir: default_dir(),
             context: 2048,
             threads: 0,
             max_tokens: 256,
-            max_calls: 1,
+            max_calls: 2,
+            min_confidence: 0.5,
             grounded: true,
             prefixes: None,
             scripted: None,
@@ -109,6 +117,8 @@ impl ModelConfig {
             None => catalog.default_entry(),
         };
         let path = self.dir.join(&entry.file);
+        let tuned = tuned::find(&self.dir, entry).filter(|_| self.adapter.is_none());
+        let path = tuned.unwrap_or(path);
         let wanted = self.name.is_some() || path.exists();
         Ok(wanted.then(|| Source::File { name: entry.name.clone(), path }))
     }

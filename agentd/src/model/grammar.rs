@@ -183,6 +183,14 @@ fn literal(text: &str) -> String {
     Value::from(text).to_string().replace('\u{7f}', "\\u007f")
 }
 
+/// How an answer of these calls is written.
+pub fn answer(calls: &[Call]) -> String {
+    match calls {
+        [] => NONE.to_owned(),
+        calls => calls.iter().map(Call::to_string).collect::<Vec<_>>().join("\n"),
+    }
+}
+
 /// Reads an answer back: the calls in order, none of them for [`NONE`]. The error says what is wrong
 /// and where.
 pub fn parse_calls(text: &str) -> Result<Vec<Call>, String> {

@@ -8,23 +8,29 @@
 //! Bounds: [`QUEUE`] asks wait; an ask has a deadline and a token limit; a frame is at most
 //! [`frame::MAX_FRAME_BYTES`].
 
+pub mod adapter;
 pub mod bar;
+pub mod built_in;
 pub mod catalog;
 pub mod config;
 pub mod constrain;
+pub mod dialect;
 pub mod digest;
 pub mod fetch;
 pub mod frame;
 pub mod gguf;
 pub mod grammar;
 pub mod llama;
+pub mod merge;
 pub mod pieces;
 pub mod prefix;
 pub mod process;
 pub mod pull;
+pub mod quant;
 pub mod scripted;
 pub mod supervisor;
 pub mod thinker;
+pub mod tuned;
 pub mod vocabulary;
 pub mod worker;
 mod writing;
@@ -70,6 +76,9 @@ pub struct Ask {
 pub struct Answer {
     /// The text, complete by the grammar.
     pub text: String,
+    /// How probable the model holds it among all that the grammar admits, 0 to 1: the product of its choices.
+    #[serde(default)]
+    pub confidence: f32,
     /// What it took.
     pub usage: Usage,
 }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!  <folder>/<key>-<SHA-256 of the content>.kv
-//!  key: model file, llama.cpp, context size, tokens
+//!  key: model file, adapter, llama.cpp, context size, tokens
 //! ```
 //!
 //! A file is written under another name and renamed, so that it is there whole or not at all; what the disk has
@@ -35,7 +35,7 @@ pub struct Prefixes {
 }
 
 impl Prefixes {
-    /// Those of the model with this hash, in a folder that need not exist.
+    /// Those of the model and adapter with these hashes, one after the other, in a folder that need not exist.
     pub fn new(folder: PathBuf, model_sha256: &str) -> Self {
         Self { folder, model: model_sha256.to_owned() }
     }

@@ -27,6 +27,8 @@ pub enum Phase {
     Unpack,
     /// The hash is computed.
     Verify,
+    /// The adapter is worked into the weights.
+    Merge,
 }
 
 /// Who is told how far a pull is. The methods must return soon.

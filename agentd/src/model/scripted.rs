@@ -4,6 +4,7 @@
 //! [[reply]]
 //! when = "pump"                               # a regular expression over the last user message
 //! say = "set_output(device=pump, state=on)"
+//! confidence = 0.4                            # how sure it is; 1 where it is not said
 //! delay_ms = 200                              # before it answers; a cancelled ask does not wait
 //! then = "answer"                             # answer | crash | hang | exit
 //! ```
@@ -58,6 +59,7 @@ struct Entry {
     when: String,
     #[serde(default)]
     say: String,
+    confidence: Option<f32>,
     #[serde(default)]
     delay_ms: u64,
     #[serde(default)]
@@ -146,6 +148,6 @@ impl Thinker for Script {
         let sampled = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let total_ms = request.elapsed_ms();
         let usage = Usage { sampled, first_token_ms: total_ms, total_ms, ..Usage::default() };
-        Ok(Answer { text: entry.say.clone(), usage })
+        Ok(Answer { text: entry.say.clone(), confidence: entry.confidence.unwrap_or(1.0), usage })
     }
 }

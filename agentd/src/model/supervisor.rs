@@ -315,6 +315,9 @@ fn arguments(config: &ModelConfig, source: &Source) -> Vec<String> {
     let path = path.to_string_lossy().into_owned();
     let fixed = ["worker", option, &path, "--context", &context, "--threads", &threads];
     let mut arguments = fixed.map(str::to_owned).to_vec();
+    if let (Some(adapter), Source::File { .. }) = (&config.adapter, source) {
+        arguments.extend(["--adapter".to_owned(), adapter.to_string_lossy().into_owned()]);
+    }
     if let Some(folder) = &config.prefixes {
         arguments.extend(["--prefixes".to_owned(), folder.to_string_lossy().into_owned()]);
     }
@@ -366,9 +369,15 @@ mod tests {
     #[test]
     fn the_worker_is_told_what_the_config_says() {
         let prefixes = Some("/kept".into());
-        let config = ModelConfig { context: 512, threads: 3, prefixes, ..ModelConfig::default() };
+        let adapter = Some("/a.gguf".into());
+        let config =
+            ModelConfig { context: 512, threads: 3, adapter, prefixes, ..ModelConfig::default() };
         let source = Source::File { name: "m".into(), path: "/m.gguf".into() };
-        let arguments = arguments(&config, &source).join(" ");
-        assert_eq!(arguments, "worker --model /m.gguf --context 512 --threads 3 --prefixes /kept");
+        let told = arguments(&config, &source).join(" ");
+        let expected =
+            "worker --model /m.gguf --context 512 --threads 3 --adapter /a.gguf --prefixes /kept";
+        assert_eq!(told, expected);
+        let script = arguments(&config, &Source::Script("/s.toml".into()));
+        assert!(!script.contains(&"--adapter".to_owned()));
     }
 }

@@ -21,13 +21,17 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
+use super::adapter::Adapter;
+use super::dialect::TURNS;
 use super::frame::{self, FrameError, FrameReader, FromWorker, ToWorker};
 use super::llama::Loaded;
 use super::prefix::Prefixes;
 use super::scripted::Script;
 use super::thinker::{Halt, Request, Signals, Thinker};
-use super::{Answer, Message, digest, gguf};
+use super::{Answer, Message, built_in, digest, gguf};
 
+/// In the place of an adapter's file: not even the built-in one.
+pub const NO_ADAPTER: &str = "none";
 /// Below the daemon and what its owner runs, above nothing.
 const NICE: i32 = 5;
 /// When memory runs out the kernel takes the worker first: it can be started again.
@@ -39,6 +43,9 @@ pub struct WorkerArgs {
     /// The GGUF file.
     #[arg(long, required_unless_present = "scripted")]
     pub model: Option<PathBuf>,
+    /// A LoRA adapter for it, or `none`. Default: the built-in one, where it is for this model.
+    #[arg(long)]
+    pub adapter: Option<PathBuf>,
     /// A file of scripted answers in the model's place, for tests.
     #[arg(long, conflicts_with = "model")]
     pub scripted: Option<PathBuf>,
@@ -136,14 +143,18 @@ fn work(
         gguf::Header::read(path).map_err(|e| unusable(format!("{}: {e}", path.display())))?;
     let threads = if args.threads == 0 { default_threads(cores()) } else { args.threads };
     let digest = hash_beside(path);
-    let loaded = Loaded::from_file(path, reporter(out, signals)?).map_err(unusable)?;
-    let mut engine = loaded.engine(args.context, threads).map_err(unusable)?;
+    let mut loaded = Loaded::from_file(path, reporter(out, signals)?).map_err(unusable)?;
     let sha256 = digest
         .join()
         .map_err(|_| unusable("the file's hash could not be computed".into()))?
         .map_err(|e| unusable(format!("{}: {e}", path.display())))?;
+    let adapter_sha256 = adapt(&mut loaded, args, &header, &sha256).map_err(unusable)?;
+    if header.dialect.as_deref() == Some(TURNS) {
+        loaded.speaks_turns();
+    }
+    let mut engine = loaded.engine(args.context, threads).map_err(unusable)?;
     if let Some(folder) = &args.prefixes {
-        engine.keep_prefixes(Prefixes::new(folder.clone(), &sha256));
+        engine.keep_prefixes(Prefixes::new(folder.clone(), &format!("{sha256}{adapter_sha256}")));
     }
     let ready = FromWorker::Ready {
         name: header.name.unwrap_or_else(|| file_name(path)),
@@ -177,6 +188,39 @@ fn reporter(
         }
         !signals.is_stopped()
     })
+}
+
+/// Puts the adapter that is to be used onto the model, if there is one. Returns its hash, or nothing.
+fn adapt(
+    loaded: &mut Loaded,
+    args: &WorkerArgs,
+    model: &gguf::Header,
+    model_sha256: &str,
+) -> Result<String, String> {
+    let built_in;
+    let adapter = match &args.adapter {
+        Some(path) if path.as_os_str() == NO_ADAPTER => return Ok(String::new()),
+        Some(path) => Adapter::read(path, model)
+            .map_err(|e| format!("the adapter {}: {e}", path.display()))?,
+        None => {
+            built_in = built_in::adapter_for(model, model_sha256).map_err(|e| e.to_string())?;
+            match &built_in {
+                Some(built_in) => built_in.adapter.clone(),
+                None => return Ok(String::new()),
+            }
+        }
+    };
+    if adapter.base_sha256.as_deref().is_some_and(|base| base != model_sha256) {
+        // Another quantisation of the same model works nearly as well, so that this is no error.
+        eprintln!(
+            "the adapter {} was trained on another file of the model",
+            adapter.path.display()
+        );
+    }
+    let hash = digest::of_file(&adapter.path);
+    let hash = hash.map_err(|e| format!("{}: {e}", adapter.path.display()))?;
+    loaded.adapt(adapter)?;
+    Ok(hash)
 }
 
 /// The file's hash, computed while the model is loaded from the same pages.

@@ -15,6 +15,8 @@ pub(super) struct Writing {
     pub(super) pending: Vec<LlamaToken>,
     pub(super) pieces: Pieces,
     pub(super) usage: Usage,
+    /// The sum of the logarithms of its choices' probabilities.
+    pub(super) log_probability: f32,
 }
 
 impl Writing {
@@ -50,7 +52,8 @@ impl Writing {
             engine.decode(&pending, request)?;
             request.check()?;
             let best = engine.best(&allowed);
-            self.take(best, engine, request, say)?;
+            self.log_probability += best.map_or(0.0, |(_, log_probability)| log_probability);
+            self.take(best.map(|(token, _)| token), engine, request, say)?;
             self.usage.sampled += 1;
         }
         // A matcher that erred is stopped too, and what it let through is no answer.
@@ -58,7 +61,10 @@ impl Writing {
             return Err(refused(error));
         }
         self.usage.total_ms = request.elapsed_ms();
-        Ok(Answer { text: self.pieces.into_text(), usage: self.usage })
+        let confidence = self.log_probability.exp();
+        // JSON has no NaN, and what is no number is nothing to rely on.
+        let confidence = if confidence.is_finite() { confidence } else { 0.0 };
+        Ok(Answer { text: self.pieces.into_text(), confidence, usage: self.usage })
     }
 
     fn tokens(&self) -> u32 {

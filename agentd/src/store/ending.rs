@@ -268,6 +268,7 @@ pub(super) fn reconcile(
             status: Status::Interrupted,
             text,
             route: plan.as_ref().map_or(Route::Direct, |plan| plan.route),
+            confidence: plan.as_ref().and_then(|plan| plan.confidence),
             model: plan.and_then(|plan| plan.model),
             calls,
             error: Some(Denial::new("interrupted", INTERRUPTED_WHY)),

@@ -63,6 +63,9 @@ pub struct Plan {
     pub route: Route,
     /// The model's name, where one was asked.
     pub model: Option<String>,
+    /// How sure the model is of the calls, 0 to 1, where one was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f32>,
     /// The calls, in order.
     pub calls: Vec<Call>,
 }

@@ -190,6 +190,7 @@ pub(crate) fn done(id: &str) -> Ending {
         text: "The pump is now on.".into(),
         route: Route::Reflex,
         model: None,
+        confidence: None,
         calls: Vec::new(),
         error: None,
         ms: 1,

@@ -190,7 +190,7 @@ async fn a_bad_grammar_and_a_long_prompt_are_refused_and_the_worker_lives_on() {
     assert!(matches!(&error, ModelError::Refused(why) if why.contains("compile")), "{error}");
     let error = running.ask(&"word ".repeat(2000), "start: \"a\"").await.unwrap_err();
     assert!(matches!(&error, ModelError::Refused(why) if why.contains("2048")), "{error}");
-    let error = running.ask("hi", "start: /[a-z]{300}/").await.unwrap_err();
+    let error = running.ask("hi", "start: /[a-z]{3000}/").await.unwrap_err();
     assert!(matches!(&error, ModelError::Refused(why) if why.contains("128 tokens")), "{error}");
     let error = running.ask_messages(Vec::new(), "start: \"a\"").await.unwrap_err();
     assert!(matches!(&error, ModelError::Refused(why) if why.contains("no messages")), "{error}");

@@ -144,13 +144,19 @@ impl Board {
     ) {
         let now = command::now();
         let traces = calls.iter().map(|_| Trace { acted: true, ..Trace::default() }).collect();
-        let plan = (!status.is_final()).then(|| Plan { route, model: None, calls: vec![] });
+        let plan = (!status.is_final()).then(|| Plan {
+            route,
+            model: None,
+            confidence: None,
+            calls: vec![],
+        });
         let outcome = Outcome {
             id: waiting.command.id.clone(),
             status,
             text: text.into(),
             route,
             model: None,
+            confidence: None,
             calls,
             error,
             ms: elapsed_ms(waiting.received_at, now),
