@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::memory::Exchange;
 use super::turn::{Event, INTERRUPTED, Ran, Step, Turn};
-use super::{Agent, STORE_RETRY, prompt, reply};
+use super::{Agent, STORE_RETRY, memory, prompt, reply};
 use crate::command::{
     self, Call, CallRecord, Denial, INTERRUPTED_WHY, Outcome, Route, Status, elapsed_ms,
 };
@@ -153,7 +153,8 @@ impl Agent {
         deadline: Instant,
     ) -> Result<(Vec<Call>, f32), ModelError> {
         let text = waiting.command.text.as_deref().unwrap_or_default();
-        let before = waiting.command.session.as_deref().and_then(|session| {
+        let session = waiting.command.session.as_deref().filter(|_| memory::refers_back(text));
+        let before = session.and_then(|session| {
             let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
             memory.recall(session, Instant::now()).cloned()
         });
