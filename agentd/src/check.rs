@@ -209,11 +209,16 @@ fn check_model(config: &ModelConfig) -> Finding {
 
 fn check_adapter(config: &ModelConfig, name: &str, model: &Header) -> Finding {
     let Some(path) = &config.adapter else {
-        // What is built in is for one model, which is known by its hash.
-        let hash = config.sha256().unwrap_or_default();
-        let tuned = built_in::adapter_for(model, &hash).is_ok_and(|adapter| adapter.is_some());
-        let told = if tuned { "tuned for calls by the built-in adapter" } else { "not tuned" };
-        return finding("model", Level::Ok, format!("{name}: {}, {told}", summary(model)));
+        // What is built in is for one model, which is known by its hash; that of a file of somebody's own is
+        // not computed here, because it may take minutes.
+        let for_this = |hash: String| built_in::adapter_for(model, &hash);
+        let is_tuned =
+            config.sha256().map(for_this).is_some_and(|found| matches!(found, Ok(Some(_))));
+        let told = match is_tuned || model.adapter_sha256.is_some() {
+            true => format!("{name}: {}, tuned for calls", summary(model)),
+            false => format!("{name}: {}", summary(model)),
+        };
+        return finding("model", Level::Ok, told);
     };
     if path.as_os_str() == NO_ADAPTER {
         return finding("model", Level::Ok, format!("{name}: {}, without adapter", summary(model)));

@@ -66,14 +66,7 @@ pub(super) fn run(command: &ModelCommand) -> ExitCode {
             let file = which.name.as_ref().map(PathBuf::from).filter(|path| path.is_file());
             file.map_or_else(|| with_entry(which, verify), |path| verify_file(&path))
         }
-        ModelCommand::Rm(which) => with_entry(which, |entry, dir| match pull::rm(entry, dir) {
-            Ok(()) if tuned::remove(dir, entry).is_err() => {
-                let path = tuned::path(dir, entry);
-                fail(UNAVAILABLE, &format!("{} cannot be removed", path.display()))
-            }
-            Ok(()) => say(&format!("{} is removed.", entry.name)),
-            Err(error) => fail(NO_INPUT, &chain(&error)),
-        }),
+        ModelCommand::Rm(which) => with_entry(which, rm),
     }
 }
 
@@ -87,6 +80,17 @@ fn with_entry(which: &Which, act: impl FnOnce(&Entry, &Path) -> ExitCode) -> Exi
         Ok(entry) => act(entry.unwrap_or(catalog.default_entry()), &dir),
         Err(error) => fail(NO_INPUT, &chain(&error)),
     }
+}
+
+fn rm(entry: &Entry, dir: &Path) -> ExitCode {
+    if let Err(error) = pull::rm(entry, dir) {
+        return fail(NO_INPUT, &chain(&error));
+    }
+    if let Err(error) = tuned::remove(dir, entry) {
+        let path = tuned::path(dir, entry);
+        return fail(UNAVAILABLE, &format!("{} cannot be removed: {error}", path.display()));
+    }
+    say(&format!("{} is removed.", entry.name))
 }
 
 fn say(text: &str) -> ExitCode {

@@ -56,9 +56,6 @@ class Lessons:
             self.lines = [line for line in lines if line.strip()]
         self.seed = seed
 
-    def __len__(self):
-        return len(self.lines)
-
     def at(self, step):
         """The lesson of a step, so that a run that is taken up again sees what it would have seen."""
         turn, index = divmod(step, len(self.lines))

@@ -23,7 +23,6 @@ class Base:
         fields = {name: field.contents() for name, field in reader.fields.items() if not name.startswith("tokenizer.ggml.")}
         if fields["general.architecture"] != "llama":
             raise SystemExit(f"{path}: its architecture is {fields['general.architecture']}; only llama is trained here")
-        self.fields = fields
         self.layers = fields["llama.block_count"]
         self.heads = fields["llama.attention.head_count"]
         self.kv_heads = fields["llama.attention.head_count_kv"]
