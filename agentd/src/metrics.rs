@@ -66,6 +66,8 @@ metrics! {
     model_tokens_forced_total: "counter",
     /// Tokens that were sampled.
     model_tokens_sampled_total: "counter",
+    /// Batches that answers took part in; several answers may share one.
+    model_decodes_total: "counter",
 }
 
 /// One figure.

@@ -13,8 +13,9 @@ use agentd::health::Health;
 use agentd::metrics::Metrics;
 use agentd::model::config::{ModelConfig, Source};
 use agentd::model::supervisor::Supervisor;
-use agentd::model::{Model, ModelError, State, grammar};
+use agentd::model::{Ask, Model, ModelError, State, grammar};
 use agentd_tools::ToolSpec;
+use agentd_tools::spec::Priority;
 use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -141,10 +142,16 @@ async fn ask(
     });
     let specs: Vec<&ToolSpec> = tools.iter().collect();
     let grammar = grammar::calls(&specs, args.max_calls, grounds.as_ref());
-    let (messages, deadline) = (prompt::messages(&preamble, &case.say), Instant::now() + PATIENCE);
-    let max_tokens = ModelConfig::default().max_tokens;
     let asked = Instant::now();
-    let answer = model.ask(messages, grammar, max_tokens, deadline, None).await;
+    let question = Ask {
+        messages: prompt::messages(&preamble, &case.say),
+        grammar,
+        max_tokens: ModelConfig::default().max_tokens,
+        priority: Priority::Normal,
+        deadline: asked + PATIENCE,
+        pieces: None,
+    };
+    let answer = model.ask(question).await;
     let ms = u32::try_from(asked.elapsed().as_millis()).unwrap_or(u32::MAX);
     let (text, confidence) = match answer {
         Ok(answer) => (answer.text, answer.confidence),

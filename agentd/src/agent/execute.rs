@@ -15,7 +15,7 @@ use crate::command::{
     self, Call, CallRecord, Denial, INTERRUPTED_WHY, Outcome, Route, Status, elapsed_ms,
 };
 use crate::feed::Notice;
-use crate::model::{ModelError, State, grammar};
+use crate::model::{Ask, ModelError, State, grammar};
 use crate::policy::{self, ApprovedCall, Role};
 use crate::store::{Ending, Intent, Plan, Waiting};
 
@@ -164,16 +164,15 @@ impl Agent {
         }
         let messages = prompt::messages(&messages, text);
         let (pieces, mut heard) = mpsc::channel(PIECES);
-        let answer = self
-            .model
-            .ask(
-                messages,
-                self.grammar(text, before.as_ref()),
-                self.max_tokens,
-                deadline,
-                Some(pieces),
-            )
-            .fuse();
+        let ask = Ask {
+            messages,
+            grammar: self.grammar(text, before.as_ref()),
+            max_tokens: self.max_tokens,
+            priority: waiting.command.priority,
+            deadline,
+            pieces: Some(pieces),
+        };
+        let answer = self.model.ask(ask).fuse();
         tokio::pin!(answer);
         let answer = loop {
             tokio::select! {

@@ -32,8 +32,9 @@ use crate::watchdog::{self, Heartbeat};
 use memory::{Exchange, Memory};
 use reflex::{Reflex, SentenceError};
 
-/// Commands that run at once. One may wait for the model and one for each of a few slow ports.
-const CONCURRENT: usize = 4;
+/// Commands that run at once: some may wait for the model, which writes several answers at once, and one for each of
+/// a few slow ports.
+const CONCURRENT: usize = 8;
 /// How long commands under way may take to end when the daemon stops.
 const STOP: Duration = Duration::from_secs(5);
 /// How soon the store is asked again after it failed.

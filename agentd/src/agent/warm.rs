@@ -3,10 +3,11 @@
 
 use std::time::{Duration, Instant};
 
+use agentd_tools::spec::Priority;
 use log::{info, warn};
 
 use super::{Agent, prompt};
-use crate::model::{ModelError, State, Usage};
+use crate::model::{Ask, ModelError, State, Usage};
 
 /// How long it may take: a prompt of a thousand tokens on the slowest board.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -49,9 +50,15 @@ impl Agent {
     async fn try_warm(&self, deadline: Instant) -> Result<Usage, ModelError> {
         let usage = self.model.prepare(self.preamble.clone(), deadline).await?;
         // Whether there is room for a request and an answer, and the grammar compiles.
-        let (messages, grammar) =
-            (prompt::messages(&self.preamble, REQUEST), self.grammar(REQUEST, None));
-        self.model.ask(messages, grammar, self.max_tokens, deadline, None).await?;
+        let ask = Ask {
+            messages: prompt::messages(&self.preamble, REQUEST),
+            grammar: self.grammar(REQUEST, None),
+            max_tokens: self.max_tokens,
+            priority: Priority::Low,
+            deadline,
+            pieces: None,
+        };
+        self.model.ask(ask).await?;
         Ok(usage)
     }
 }

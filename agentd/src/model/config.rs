@@ -27,6 +27,9 @@ pub struct ModelConfig {
     /// Threads that decode. Set it where the model must leave more of the board to its owner. Default
     /// 0: all cores but one on boards with four and more, else all.
     pub threads: u32,
+    /// Answers that are written at once, 1 to 16. They share the context: raise it where many people speak at
+    /// once, and `context` with it where commands then wait for one another.
+    pub parallel: Parallel,
     /// The most tokens of an answer. Raise it where answers are refused as not complete.
     pub max_tokens: u32,
     /// The most calls of one answer: a sentence may do so many things. Lower it to 1 where none should do two.
@@ -53,6 +56,7 @@ impl Default for ModelConfig {
             dir: default_dir(),
             context: 2048,
             threads: 0,
+            parallel: Parallel(4),
             max_tokens: 256,
             max_calls: 2,
             min_confidence: 0.5,
@@ -60,6 +64,44 @@ impl Default for ModelConfig {
             prefixes: None,
             scripted: None,
         }
+    }
+}
+
+/// How many answers are written at once: 1 to [`Parallel::MOST`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "u32")]
+pub struct Parallel(u32);
+
+impl Parallel {
+    /// More of them only wait for each other on the cores that a board has.
+    pub const MOST: u32 = 16;
+
+    /// The number.
+    pub fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl TryFrom<u32> for Parallel {
+    type Error = String;
+
+    fn try_from(n: u32) -> Result<Self, Self::Error> {
+        let fits = (1..=Self::MOST).contains(&n);
+        fits.then_some(Self(n)).ok_or_else(|| format!("{n} is not between 1 and {}", Self::MOST))
+    }
+}
+
+impl std::str::FromStr for Parallel {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse::<u32>().map_err(|e| e.to_string())?.try_into()
+    }
+}
+
+impl std::fmt::Display for Parallel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
     }
 }
 
@@ -152,6 +194,15 @@ mod tests {
         assert_eq!(read("").unwrap(), ModelConfig::default());
         let error = read("contxt = 4096").unwrap_err().to_string();
         assert!(error.contains("contxt"), "{error}");
+    }
+
+    #[test]
+    fn the_bounds_of_parallel_hold_at_and_one_over() {
+        for (n, fits) in
+            [(0, false), (1, true), (Parallel::MOST, true), (Parallel::MOST + 1, false)]
+        {
+            assert_eq!(read(&format!("parallel = {n}")).is_ok(), fits, "{n}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@
 use std::io::{self, Read};
 use std::marker::PhantomData;
 
+use agentd_tools::spec::Priority;
 use bytes::{Buf, BufMut, BytesMut};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,8 @@ pub enum ToWorker {
         grammar: String,
         /// The most tokens that the answer may have; 0 where only the messages' state is wanted.
         max_tokens: u32,
+        /// Who goes first.
+        priority: Priority,
         /// How long the answer is waited for, in milliseconds from the worker's receipt. It is not a
         /// point in time because the two processes share no monotonic clock that serde could carry.
         deadline_ms: u64,
@@ -87,14 +90,14 @@ pub enum FromWorker {
         /// The answer.
         answer: Answer,
     },
-    /// There is no answer; the worker waits for the next ask.
+    /// There is no answer to this ask; the others go on.
     Failed {
         /// The ask's id.
         id: u64,
         /// Why.
         error: ModelError,
     },
-    /// The ask was cancelled; the worker waits for the next one.
+    /// The ask was cancelled; the others go on.
     Cancelled {
         /// The ask's id.
         id: u64,

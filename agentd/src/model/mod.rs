@@ -5,7 +5,7 @@
 //!        <─Answer─                        │ restarts with backoff, says so in health
 //! ```
 //!
-//! Bounds: [`QUEUE`] asks wait; an ask has a deadline and a token limit; a frame is at most
+//! Bounds: [`QUEUE`] asks wait beside those in hand; an ask has a deadline and a token limit; a frame is at most
 //! [`frame::MAX_FRAME_BYTES`].
 
 pub mod adapter;
@@ -20,7 +20,10 @@ pub mod fetch;
 pub mod frame;
 pub mod gguf;
 pub mod grammar;
+mod in_hand;
+mod jobs;
 pub mod llama;
+pub mod loaded;
 pub mod merge;
 pub mod pieces;
 pub mod prefix;
@@ -28,6 +31,8 @@ pub mod process;
 pub mod pull;
 pub mod quant;
 pub mod scripted;
+pub mod sequences;
+pub mod share;
 pub mod supervisor;
 pub mod thinker;
 pub mod tuned;
@@ -35,13 +40,15 @@ pub mod vocabulary;
 pub mod worker;
 mod writing;
 
+use std::sync::Arc;
 use std::time::Instant;
 
+use agentd_tools::spec::Priority;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
-/// Asks that may wait for the worker. A small board answers one in about a second, and a person does
-/// not wait longer than this many; the next one is told `busy`.
+/// Asks that may wait while `model.parallel` others are in hand. A small board answers one in about a second, and a
+/// person does not wait longer than this many; the next one is told `busy`.
 pub const QUEUE: usize = 8;
 
 /// One message of the conversation that the model continues.
@@ -63,12 +70,22 @@ pub struct Ask {
     /// The most tokens that the answer may have. With 0 no answer is written: the state that the messages
     /// leave is computed, and kept for the asks that begin with them.
     pub max_tokens: u32,
+    /// Who goes first.
+    pub priority: Priority,
     /// The answer is not wanted after this.
     pub deadline: Instant,
     /// Gets the pieces of the answer as they are written; dropped when full.
     pub pieces: Option<mpsc::Sender<String>>,
+}
+
+/// An ask on its way.
+#[derive(Debug)]
+pub(crate) struct Posted {
+    pub(crate) ask: Ask,
     /// Gets the answer. Dropping the receiver cancels the ask.
-    pub reply: oneshot::Sender<Result<Answer, ModelError>>,
+    pub(crate) reply: oneshot::Sender<Result<Answer, ModelError>>,
+    /// Its place among those that wait or are in hand.
+    _place: OwnedSemaphorePermit,
 }
 
 /// What the model wrote, and what it took.
@@ -94,6 +111,9 @@ pub struct Usage {
     pub forced: u32,
     /// Tokens that were sampled.
     pub sampled: u32,
+    /// Batches that its tokens were decoded in.
+    #[serde(default)]
+    pub decodes: u32,
     /// For the grammar: compiling it, or copying one that was kept; in microseconds.
     pub grammar_us: u32,
     /// From the worker's receipt to the first token of the answer, in milliseconds.
@@ -154,17 +174,29 @@ pub enum State {
 #[derive(Debug, Clone)]
 pub struct Model {
     /// To the supervisor.
-    pub(crate) asks: mpsc::Sender<Ask>,
+    asks: mpsc::UnboundedSender<Posted>,
+    /// Bounds the asks that wait or are in hand.
+    places: Arc<Semaphore>,
     /// From the supervisor.
-    pub(crate) state: watch::Receiver<State>,
+    state: watch::Receiver<State>,
 }
 
 impl Model {
     /// The handle where no model is configured: every ask is refused.
     pub fn off() -> Self {
-        let (asks, _) = mpsc::channel(1);
         let (_, state) = watch::channel(State::Off);
-        Self { asks, state }
+        Self::new(0, state).0
+    }
+
+    /// A handle for `parallel` asks in hand, and where they come out.
+    fn new(
+        parallel: usize,
+        state: watch::Receiver<State>,
+    ) -> (Self, mpsc::UnboundedReceiver<Posted>) {
+        // The semaphore is what bounds it.
+        let (asks, posted) = mpsc::unbounded_channel();
+        let places = Arc::new(Semaphore::new(parallel + QUEUE));
+        (Self { asks, places, state }, posted)
     }
 
     /// What the worker is doing now.
@@ -183,19 +215,15 @@ impl Model {
         messages: Vec<Message>,
         deadline: Instant,
     ) -> Result<Usage, ModelError> {
-        let answer = self.ask(messages, String::new(), 0, deadline, None).await?;
-        Ok(answer.usage)
+        let grammar = String::new();
+        // Everybody's next ask is the faster for it.
+        let priority = Priority::High;
+        let ask = Ask { messages, grammar, max_tokens: 0, priority, deadline, pieces: None };
+        Ok(self.ask(ask).await?.usage)
     }
 
     /// Asks, and waits for the answer. Dropping the future cancels the ask.
-    pub async fn ask(
-        &self,
-        messages: Vec<Message>,
-        grammar: String,
-        max_tokens: u32,
-        deadline: Instant,
-        pieces: Option<mpsc::Sender<String>>,
-    ) -> Result<Answer, ModelError> {
+    pub async fn ask(&self, ask: Ask) -> Result<Answer, ModelError> {
         if let State::Off = *self.state.borrow() {
             return Err(ModelError::Unavailable("none is configured".into()));
         }
@@ -203,13 +231,12 @@ impl Model {
             return Err(ModelError::Unavailable(cause.clone()));
         }
         let (reply, answer) = oneshot::channel();
-        let ask = Ask { messages, grammar, max_tokens, deadline, pieces, reply };
-        self.asks.try_send(ask).map_err(|e| match e {
-            mpsc::error::TrySendError::Full(_) => ModelError::Busy,
-            mpsc::error::TrySendError::Closed(_) => {
-                ModelError::Unavailable("it has been shut down".into())
-            }
-        })?;
+        let deadline = ask.deadline;
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| ModelError::Busy)?;
+        let posted = Posted { ask, reply, _place: place };
+        self.asks
+            .send(posted)
+            .map_err(|_| ModelError::Unavailable("it has been shut down".into()))?;
         match tokio::time::timeout_at(deadline.into(), answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(ModelError::Crashed("the supervisor dropped the ask".into())),

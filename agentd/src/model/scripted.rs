@@ -13,7 +13,7 @@
 //! model's would be, so that a script cannot say what no model could.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use config::{Config, File, FileFormat};
 use llguidance::toktrie::ApproximateTokEnv;
@@ -21,13 +21,16 @@ use regex::Regex;
 use serde::Deserialize;
 
 use super::constrain::Constrainer;
-use super::thinker::{Halt, Request, Thinker};
+use super::frame::FromWorker;
+use super::thinker::{Broken, Halt, Request, Thinker, Watch};
 use super::{Answer, ModelError, Usage};
 
 /// A script that was read.
 pub struct Script {
     replies: Vec<Reply>,
     constrainer: Constrainer,
+    /// Asks, and when each is answered.
+    in_hand: Vec<(Instant, Request)>,
 }
 
 /// Why a script cannot be used.
@@ -103,28 +106,69 @@ impl Script {
         let replies = compiled.collect::<Result<_, _>>().map_err(|e| unreadable(e.to_string()))?;
         let constrainer = Constrainer::new(&ApproximateTokEnv::single_byte_env())
             .map_err(ScriptError::Compiler)?;
-        Ok(Self { replies, constrainer })
+        Ok(Self { replies, constrainer, in_hand: Vec::new() })
     }
 }
 
 impl Thinker for Script {
-    fn prepare(&mut self, _: &Request<'_>) -> Result<Usage, Halt> {
-        Ok(Usage::default())
+    fn take(&mut self, request: Request) {
+        let reply = self.reply_to(&request);
+        let delay = reply.map_or(0, |reply| reply.entry.delay_ms);
+        let due = Instant::now() + Duration::from_millis(delay);
+        self.in_hand.push((due, request));
     }
 
-    fn answer(&mut self, request: &Request<'_>, say: &mut dyn FnMut(&str)) -> Result<Answer, Halt> {
+    fn step(&mut self, watch: &Watch<'_>, say: &mut dyn FnMut(FromWorker)) -> Result<(), Broken> {
+        let in_hand = std::mem::take(&mut self.in_hand);
+        let before = in_hand.len();
+        for (due, request) in in_hand {
+            let id = request.id;
+            let answer = match request.check(watch) {
+                Ok(()) if Instant::now() < due => {
+                    self.in_hand.push((due, request));
+                    continue;
+                }
+                Ok(()) => self.answer(&request, say),
+                Err(halt) => Err(halt),
+            };
+            say(match answer {
+                Ok(answer) => FromWorker::Done { id, answer },
+                Err(halt) => halt.into_frame(id),
+            });
+        }
+        let next = self.in_hand.iter().map(|(due, request)| (*due).min(request.deadline)).min();
+        if let Some(next) = next.filter(|_| self.in_hand.len() == before) {
+            watch.wait(next);
+        }
+        Ok(())
+    }
+
+    fn is_idle(&self) -> bool {
+        self.in_hand.is_empty()
+    }
+}
+
+impl Script {
+    fn reply_to(&self, request: &Request) -> Option<&Reply> {
+        let asked = asked(request);
+        self.replies.iter().find(|reply| reply.when.is_match(asked))
+    }
+
+    fn answer(
+        &mut self,
+        request: &Request,
+        say: &mut dyn FnMut(FromWorker),
+    ) -> Result<Answer, Halt> {
+        if request.max_tokens == 0 {
+            return Ok(Answer::default());
+        }
         let refused = |why: String| Halt::from(ModelError::Refused(why));
-        let mut matcher = self
-            .constrainer
-            .matcher(request.grammar)
-            .map_err(|why| refused(format!("its grammar does not compile: {why}")))?;
-        let asked = request.messages.iter().rfind(|message| message.role == "user");
-        let asked = asked.map_or("", |message| message.content.as_str());
-        let reply = self.replies.iter().find(|reply| reply.when.is_match(asked));
-        let Some(Reply { entry, .. }) = reply else {
-            return Err(refused(format!("the script has no reply to {asked:?}")));
+        let matcher = self.constrainer.matcher(&request.grammar);
+        let mut matcher =
+            matcher.map_err(|why| refused(format!("its grammar does not compile: {why}")))?;
+        let Some(Reply { entry, .. }) = self.reply_to(request) else {
+            return Err(refused(format!("the script has no reply to {:?}", asked(request))));
         };
-        request.pause(Duration::from_millis(entry.delay_ms))?;
         match entry.then {
             Then::Answer => {}
             Then::Crash => std::process::abort(),
@@ -143,11 +187,17 @@ impl Thinker for Script {
             )));
         }
         for piece in entry.say.split_inclusive(' ') {
-            say(piece);
+            say(FromWorker::Piece { id: request.id, text: piece.to_owned() });
         }
         let sampled = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let total_ms = request.elapsed_ms();
         let usage = Usage { sampled, first_token_ms: total_ms, total_ms, ..Usage::default() };
         Ok(Answer { text: entry.say.clone(), confidence: entry.confidence.unwrap_or(1.0), usage })
     }
+}
+
+/// The last words of the user.
+fn asked(request: &Request) -> &str {
+    let last = request.messages.iter().rfind(|message| message.role == "user");
+    last.map_or("", |message| message.content.as_str())
 }

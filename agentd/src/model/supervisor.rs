@@ -1,4 +1,4 @@
-//! Keeps a worker running, and gives it the asks one at a time.
+//! Keeps a worker running, and gives it the asks, some at a time.
 //!
 //! ```text
 //!            Ready                       ask            Done, Failed, Cancelled
@@ -9,8 +9,8 @@
 //!  backoff: 0.5 s, doubled up to 30 s, from the start again after 60 s of being well
 //! ```
 //!
-//! Bounds: [`QUEUE`] asks wait; one is in hand; a load takes [`LOAD_TIMEOUT`] at most; a cancelled ask
-//! and a stop have [`GRACE`], and then the worker is killed. While it is down no ask waits.
+//! Bounds: `model.parallel` asks are in hand; [`QUEUE`](super::QUEUE) more wait; a load takes [`LOAD_TIMEOUT`] at most; a
+//! cancelled ask and a stop have [`GRACE`], and then the worker is killed. While it is down no ask waits.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,18 +18,17 @@ use std::time::{Duration, Instant};
 
 use log::{debug, info};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{sleep, sleep_until};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::config::{ModelConfig, Source};
 use super::frame::{FromWorker, ToWorker};
+use super::in_hand::{Due, GRACE, InHand, answer};
 use super::process::{Process, Said};
-use super::{Answer, Ask, Model, ModelError, QUEUE, State};
+use super::{Model, ModelError, Posted, State};
 use crate::health::Health;
 use crate::metrics::Metrics;
 
-/// How long a worker may take to come back from a cancelled ask, or to stop.
-pub const GRACE: Duration = Duration::from_secs(2);
 /// How long a load may take: a model of some GiB from a slow card.
 pub const LOAD_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -41,11 +40,12 @@ pub struct Supervisor {
     arguments: Vec<String>,
     executable: PathBuf,
     name: String,
-    asks: mpsc::Receiver<Ask>,
+    asks: mpsc::UnboundedReceiver<Posted>,
+    /// Asks that a worker has in hand at once.
+    parallel: usize,
     state: watch::Sender<State>,
     health: Health,
     metrics: Arc<Metrics>,
-    last_id: u64,
     /// The count of missed commands when the model was last ready.
     missed_before: u64,
 }
@@ -68,20 +68,20 @@ impl Supervisor {
         health: Health,
         metrics: Arc<Metrics>,
     ) -> (Model, Self) {
-        let (to_task, asks) = mpsc::channel(QUEUE);
         let name = source.name().to_owned();
         let (state, watcher) = watch::channel(State::Loading { name: name.clone() });
-        let model = Model { asks: to_task, state: watcher };
+        let parallel = config.parallel.get() as usize;
+        let (model, asks) = Model::new(parallel, watcher);
         let arguments = arguments(config, source);
         let supervisor = Self {
             arguments,
             executable,
             name,
             asks,
+            parallel,
             state,
             health,
             metrics,
-            last_id: 0,
             missed_before: 0,
         };
         (model, supervisor)
@@ -148,114 +148,86 @@ impl Supervisor {
         let missed = missed_total - std::mem::replace(&mut self.missed_before, missed_total);
         let missed = format!("commands that it was not there for: {missed}");
         self.health.regain(COMPONENT, Some(missed));
+        let mut in_hand = InHand::new(self.parallel);
+        let end = self.attend(&mut in_hand, worker, shutdown).await;
+        match &end {
+            End::Shutdown => in_hand.refuse("the daemon stops"),
+            End::Died(cause) => in_hand.crash(cause),
+        }
+        end
+    }
+
+    /// Gives asks to a worker that is ready and hears what it says, until its end.
+    async fn attend(
+        &mut self,
+        in_hand: &mut InHand,
+        worker: &mut Process,
+        shutdown: &CancellationToken,
+    ) -> End {
         loop {
+            // All that came, so that the most urgent is given out first.
+            while let Ok(posted) = self.asks.try_recv() {
+                in_hand.wait(posted);
+            }
+            while let Some((id, frame)) = in_hand.give_out() {
+                if let Err(e) = worker.send(&frame, GRACE).await {
+                    if !e.is_too_large() {
+                        return End::Died(worker.post_mortem(&e.to_string()).await);
+                    }
+                    in_hand.end(id, Err(ModelError::Refused(e.to_string())));
+                }
+            }
             tokio::select! {
                 () = shutdown.cancelled() => return End::Shutdown,
                 said = worker.next() => match said {
-                    Said::Frame(frame) => debug!(frame:? = frame; "late frame of the model"),
+                    Said::Frame(frame) => self.hear(frame, in_hand),
                     Said::Gone(cause) => return End::Died(cause),
                 },
-                ask = self.asks.recv() => {
-                    let Some(ask) = ask else { return End::Shutdown };
-                    if let Some(end) = self.attend(ask, worker, shutdown).await {
-                        return end;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Sees one ask through. Gives an end where the worker did not survive it.
-    async fn attend(
-        &mut self,
-        mut ask: Ask,
-        worker: &mut Process,
-        shutdown: &CancellationToken,
-    ) -> Option<End> {
-        let Some(left) = ask.deadline.checked_duration_since(Instant::now()) else {
-            answer(ask, Err(ModelError::TooLate));
-            return None;
-        };
-        if ask.reply.is_closed() {
-            return None;
-        }
-        self.last_id += 1;
-        let id = self.last_id;
-        let frame = ToWorker::Ask {
-            id,
-            messages: std::mem::take(&mut ask.messages),
-            grammar: std::mem::take(&mut ask.grammar),
-            max_tokens: ask.max_tokens,
-            deadline_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
-        };
-        if let Err(e) = worker.send(&frame, GRACE).await {
-            if e.is_too_large() {
-                answer(ask, Err(ModelError::Refused(e.to_string())));
-                return None;
-            }
-            return Some(crash(ask, worker.post_mortem(&e.to_string()).await));
-        }
-        // Once the answer is not wanted any more: until when the worker may take to come back.
-        let mut cancelled_until = None;
-        loop {
-            let cancel = tokio::select! {
-                () = shutdown.cancelled() => {
-                    answer(ask, Err(ModelError::Unavailable("the daemon stops".into())));
-                    return Some(End::Shutdown);
-                }
-                said = worker.next() => {
-                    match said {
-                        Said::Gone(cause) => return Some(crash(ask, cause)),
-                        Said::Frame(frame) => {
-                            if let Some(result) = self.hear(frame, id, &ask) {
-                                answer(ask, result);
-                                return None;
-                            }
+                posted = self.asks.recv() => match posted {
+                    Some(posted) => in_hand.wait(posted),
+                    None => return End::Shutdown,
+                },
+                due = in_hand.due() => match due {
+                    Due::Dropped => {}
+                    Due::Cancel(id) => {
+                        if let Err(e) = worker.send(&ToWorker::Cancel { id }, GRACE).await {
+                            return End::Died(worker.post_mortem(&e.to_string()).await);
                         }
                     }
-                    false
-                }
-                () = ask.reply.closed(), if cancelled_until.is_none() => true,
-                () = sleep_until(ask.deadline.into()), if cancelled_until.is_none() => true,
-                () = wait_until(cancelled_until) => {
-                    let cause = worker.kill(&format!("it did not leave an ask within {GRACE:?}")).await;
-                    answer(ask, Err(ModelError::TooLate));
-                    return Some(End::Died(cause));
-                }
-            };
-            if cancel {
-                cancelled_until = Some(Instant::now() + GRACE);
-                if let Err(e) = worker.send(&ToWorker::Cancel { id }, GRACE).await {
-                    return Some(crash(ask, worker.post_mortem(&e.to_string()).await));
-                }
+                    Due::Overdue(id) => {
+                        let why = format!("it did not leave an ask within {GRACE:?}");
+                        let cause = worker.kill(&why).await;
+                        in_hand.end(id, Err(ModelError::TooLate));
+                        return End::Died(cause);
+                    }
+                },
             }
         }
     }
 
-    /// What a frame says about the ask in hand: its result, or nothing yet.
-    fn hear(&self, frame: FromWorker, id: u64, ask: &Ask) -> Option<Result<Answer, ModelError>> {
-        match frame {
-            FromWorker::Piece { id: of, text } if of == id => {
-                // Pieces are for show: who is too slow for them misses some, and gets the answer.
-                if let Some(pieces) = &ask.pieces {
-                    let _ = pieces.try_send(text);
+    fn hear(&self, frame: FromWorker, in_hand: &mut InHand) {
+        let is_ours = match frame {
+            FromWorker::Piece { id, text } => return in_hand.show(id, text),
+            FromWorker::Done { id, answer } => {
+                let usage = answer.usage.clone();
+                let is_ours = in_hand.end(id, Ok(answer));
+                if is_ours {
+                    self.metrics.model_tokens_reused_total.add(usage.reused.into());
+                    self.metrics.model_tokens_prefilled_total.add(usage.prefilled.into());
+                    self.metrics.model_tokens_forced_total.add(usage.forced.into());
+                    self.metrics.model_tokens_sampled_total.add(usage.sampled.into());
+                    self.metrics.model_decodes_total.add(usage.decodes.into());
                 }
-                None
+                is_ours
             }
-            FromWorker::Done { id: of, answer } if of == id => {
-                let usage = &answer.usage;
-                self.metrics.model_tokens_reused_total.add(usage.reused.into());
-                self.metrics.model_tokens_prefilled_total.add(usage.prefilled.into());
-                self.metrics.model_tokens_forced_total.add(usage.forced.into());
-                self.metrics.model_tokens_sampled_total.add(usage.sampled.into());
-                Some(Ok(answer))
+            FromWorker::Failed { id, error } => in_hand.end(id, Err(error)),
+            FromWorker::Cancelled { id } => in_hand.end(id, Err(ModelError::TooLate)),
+            FromWorker::Loading { .. } | FromWorker::Ready { .. } | FromWorker::Fatal { .. } => {
+                false
             }
-            FromWorker::Failed { id: of, error } if of == id => Some(Err(error)),
-            FromWorker::Cancelled { id: of } if of == id => Some(Err(ModelError::TooLate)),
-            late => {
-                debug!(frame:? = late; "late frame of the model");
-                None
-            }
+        };
+        if !is_ours {
+            debug!("the model's worker said something of no ask in hand");
         }
     }
 }
@@ -280,25 +252,8 @@ async fn load(worker: &mut Process) -> Result<String, String> {
     }
 }
 
-fn answer(ask: Ask, result: Result<Answer, ModelError>) {
-    // An error only says that nobody waits for it any more.
-    let _ = ask.reply.send(result);
-}
-
-fn crash(ask: Ask, cause: String) -> End {
-    answer(ask, Err(ModelError::Crashed(cause.clone())));
-    End::Died(cause)
-}
-
-async fn wait_until(time: Option<Instant>) {
-    match time {
-        Some(time) => sleep_until(time.into()).await,
-        None => std::future::pending().await,
-    }
-}
-
 /// Refuses what slipped into the queue before its sender could see that the worker is down.
-async fn refuse_all(asks: &mut mpsc::Receiver<Ask>, cause: &str) {
+async fn refuse_all(asks: &mut mpsc::UnboundedReceiver<Posted>, cause: &str) {
     while let Some(ask) = asks.recv().await {
         answer(ask, Err(ModelError::Unavailable(cause.to_owned())));
     }
@@ -311,10 +266,16 @@ fn arguments(config: &ModelConfig, source: &Source) -> Vec<String> {
         Source::Script(path) => ("--scripted", path),
     };
     let context = config.context.to_string();
-    let threads = config.threads.to_string();
+    let (threads, parallel) = (config.threads.to_string(), config.parallel.to_string());
     let path = path.to_string_lossy().into_owned();
-    let fixed = ["worker", option, &path, "--context", &context, "--threads", &threads];
-    let mut arguments = fixed.map(str::to_owned).to_vec();
+    let mut arguments: Vec<String> = [
+        ["worker", option, &path].as_slice(),
+        &["--context", &context, "--threads", &threads, "--parallel", &parallel],
+    ]
+    .concat()
+    .into_iter()
+    .map(str::to_owned)
+    .collect();
     if let (Some(adapter), Source::File { .. }) = (&config.adapter, source) {
         arguments.extend(["--adapter".to_owned(), adapter.to_string_lossy().into_owned()]);
     }
@@ -374,8 +335,7 @@ mod tests {
             ModelConfig { context: 512, threads: 3, adapter, prefixes, ..ModelConfig::default() };
         let source = Source::File { name: "m".into(), path: "/m.gguf".into() };
         let told = arguments(&config, &source).join(" ");
-        let expected =
-            "worker --model /m.gguf --context 512 --threads 3 --adapter /a.gguf --prefixes /kept";
+        let expected = "worker --model /m.gguf --context 512 --threads 3 --parallel 4 --adapter /a.gguf --prefixes /kept";
         assert_eq!(told, expected);
         let script = arguments(&config, &Source::Script("/s.toml".into()));
         assert!(!script.contains(&"--adapter".to_owned()));

@@ -4,11 +4,11 @@
 //! used; stderr has llama.cpp's log, which the supervisor reads.
 //!
 //! ```text
-//!  socket ──> reader thread ──asks──> main thread (model, one ask at a time) ──> socket
-//!                   └── cancel, stop: flags that the main thread looks at for each token
+//!  socket ──> reader thread ──asks──> main thread (model, several asks at once) ──> socket
+//!                   └── cancel, stop: signals that the main thread looks at before each batch
 //! ```
 //!
-//! Bounds: one ask is in hand; the supervisor sends no second one. At the end of the socket the process
+//! Bounds: the supervisor has at most `--parallel` asks in hand here. At the end of the socket the process
 //! ends at once: whoever would hear its answer is gone.
 
 use std::io::Write as _;
@@ -22,13 +22,14 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 
 use super::adapter::Adapter;
+use super::config::Parallel;
 use super::dialect::TURNS;
 use super::frame::{self, FrameError, FrameReader, FromWorker, ToWorker};
-use super::llama::Loaded;
+use super::loaded::Loaded;
 use super::prefix::Prefixes;
 use super::scripted::Script;
-use super::thinker::{Halt, Request, Signals, Thinker};
-use super::{Answer, Message, built_in, digest, gguf};
+use super::thinker::{Broken, Request, Signals, Thinker};
+use super::{built_in, digest, gguf};
 
 /// In the place of an adapter's file: not even the built-in one.
 pub const NO_ADAPTER: &str = "none";
@@ -55,19 +56,12 @@ pub struct WorkerArgs {
     /// The context's size in tokens.
     #[arg(long, default_value_t = 2048)]
     pub context: u32,
+    /// Asks that are answered at once, 1 to 16.
+    #[arg(long, default_value = "4")]
+    pub parallel: Parallel,
     /// Where the states of prompts are kept over a restart.
     #[arg(long)]
     pub prefixes: Option<PathBuf>,
-}
-
-/// An ask with the time at which it came.
-struct Received {
-    id: u64,
-    messages: Vec<Message>,
-    grammar: String,
-    max_tokens: u32,
-    received: Instant,
-    deadline: Instant,
 }
 
 /// The sending end.
@@ -116,7 +110,7 @@ struct Ended {
 fn work(
     args: &WorkerArgs,
     started: Instant,
-    asks: &mpsc::Receiver<Received>,
+    asks: &mpsc::Receiver<Request>,
     signals: &Arc<Signals>,
     out: &mut Outbox,
 ) -> Result<(), Ended> {
@@ -152,7 +146,7 @@ fn work(
     if header.dialect.as_deref() == Some(TURNS) {
         loaded.speaks_turns();
     }
-    let mut engine = loaded.engine(args.context, threads).map_err(unusable)?;
+    let mut engine = loaded.engine(args.context, threads, args.parallel.get()).map_err(unusable)?;
     if let Some(folder) = &args.prefixes {
         engine.keep_prefixes(Prefixes::new(folder.clone(), &format!("{sha256}{adapter_sha256}")));
     }
@@ -231,38 +225,34 @@ fn hash_beside(path: &Path) -> std::thread::JoinHandle<std::io::Result<String>> 
 
 fn serve(
     thinker: &mut impl Thinker,
-    asks: &mpsc::Receiver<Received>,
+    asks: &mpsc::Receiver<Request>,
     signals: &Signals,
     out: &mut Outbox,
 ) -> Result<(), Ended> {
-    while let Ok(ask) = asks.recv() {
-        let id = ask.id;
-        let request = Request {
-            messages: &ask.messages,
-            grammar: &ask.grammar,
-            max_tokens: ask.max_tokens,
-            id,
-            received: ask.received,
-            deadline: ask.deadline,
-            signals,
+    let mut last_id = 0;
+    loop {
+        if thinker.is_idle() {
+            signals.forget_until(last_id);
+            let Ok(request) = asks.recv() else { return Ok(()) };
+            last_id = request.id;
+            thinker.take(request);
+        }
+        // From before the look at what came, so that a thinker that waits does not sleep over it.
+        let watch = signals.watch();
+        while let Ok(request) = asks.try_recv() {
+            last_id = request.id;
+            thinker.take(request);
+        }
+        let mut told = Ok(());
+        let mut say = |frame: FromWorker| {
+            if let Err(ended) = tell(out, &frame) {
+                told = Err(ended);
+            }
         };
-        // A piece that cannot be sent is not worth ending for: the frame after it will say so.
-        let mut say = |text: &str| drop(out.send(&FromWorker::Piece { id, text: text.to_owned() }));
-        let answer = request.check().and_then(|()| match request.max_tokens {
-            0 => thinker.prepare(&request).map(|usage| Answer { usage, ..Answer::default() }),
-            _ => thinker.answer(&request, &mut say),
-        });
-        tell(
-            out,
-            &match answer {
-                Ok(answer) => FromWorker::Done { id, answer },
-                Err(Halt::Cancelled) => FromWorker::Cancelled { id },
-                Err(Halt::Failed(error)) => FromWorker::Failed { id, error },
-                Err(Halt::Broken(message)) => return Err(Ended { code: 70, message }),
-            },
-        )?;
+        let worked = thinker.step(&watch, &mut say);
+        worked.map_err(|Broken(message)| Ended { code: 70, message })?;
+        told?;
     }
-    Ok(())
 }
 
 fn tell(out: &mut Outbox, frame: &FromWorker) -> Result<(), Ended> {
@@ -275,21 +265,30 @@ fn socket() -> Option<UnixStream> {
     stream.peer_addr().is_ok().then_some(stream)
 }
 
-/// Reads frames until the socket ends. The channel has room for one ask: the supervisor sends the next
-/// one only after the answer.
-fn read_frames(socket: UnixStream, signals: Arc<Signals>) -> mpsc::Receiver<Received> {
-    let (to_main, asks) = mpsc::sync_channel(1);
+/// Reads frames until the socket ends. The channel has room for all asks that may be in hand, so that a cancel is never
+/// stuck behind one.
+fn read_frames(socket: UnixStream, signals: Arc<Signals>) -> mpsc::Receiver<Request> {
+    let (to_main, asks) = mpsc::sync_channel(Parallel::MOST as usize);
     std::thread::spawn(move || {
         let mut frames = FrameReader::new(socket);
         loop {
             match frames.read::<ToWorker>() {
-                Ok(Some(ToWorker::Ask { id, messages, grammar, max_tokens, deadline_ms })) => {
+                Ok(Some(ToWorker::Ask {
+                    id,
+                    messages,
+                    grammar,
+                    max_tokens,
+                    priority,
+                    deadline_ms,
+                })) => {
                     let received = Instant::now();
                     let deadline = received + Duration::from_millis(deadline_ms);
-                    let ask = Received { id, messages, grammar, max_tokens, received, deadline };
+                    let ask =
+                        Request { id, messages, grammar, max_tokens, priority, received, deadline };
                     if to_main.send(ask).is_err() {
                         return;
                     }
+                    signals.arrived();
                 }
                 Ok(Some(ToWorker::Cancel { id })) => signals.cancel(id),
                 // To drop the sender ends the main thread's loop once it is back from its ask.

@@ -23,7 +23,7 @@ use crate::agent::prompt;
 use crate::ground::Grounds;
 use crate::model::constrain::Constrainer;
 use crate::model::dialect::Dialect;
-use crate::model::llama::Loaded;
+use crate::model::loaded::Loaded;
 use crate::model::vocabulary::Vocabulary;
 use crate::model::{Message, grammar};
 

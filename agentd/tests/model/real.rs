@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use agentd::model::config::ModelConfig;
 use agentd::model::gguf::Header;
-use agentd::model::{ModelError, State, digest, grammar};
+use agentd::model::{Ask, ModelError, State, digest, grammar};
 use rustix::process::Signal;
 use tokio::sync::mpsc;
 
 use super::support::{
-    Running, executable, file, greenhouse, message, real_model, signal, start, system_prompt, user,
-    workers,
+    Running, ask, executable, file, greenhouse, message, real_model, signal, start, system_prompt,
+    user, workers,
 };
 
 #[tokio::test]
@@ -116,6 +116,72 @@ async fn a_second_ask_decodes_only_what_changed() {
 }
 
 #[tokio::test]
+async fn asks_beside_one_another_get_the_answers_that_they_get_alone() {
+    let tools = greenhouse();
+    let lark = grammar::calls(&tools.iter().collect::<Vec<_>>(), 1, None);
+    let words = ["turn on the pump", "read the humidity", "set it to 18 degrees", "open the roof"];
+    let question = |words| {
+        let messages = vec![system_prompt(&tools), user(words)];
+        Ask { messages, max_tokens: 64, ..ask("", &lark) }
+    };
+    let (mut alone, running) = (Vec::new(), Running::real().await);
+    for words in words {
+        alone.push(running.model.ask(question(words)).await.unwrap().text);
+    }
+    running.stop().await;
+    let running = Running::real().await;
+    let asks = words.map(|words| running.model.ask(question(words)));
+    let beside = futures_util::future::join_all(asks).await;
+    let beside: Vec<_> = beside.into_iter().map(Result::unwrap).collect();
+    assert_eq!(beside.iter().map(|answer| answer.text.clone()).collect::<Vec<_>>(), alone);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_short_command_does_not_wait_for_a_long_prompt() {
+    let running = Running::real().await;
+    let yes = "start: \"yes\" | \"no\"";
+    let long = Ask { messages: vec![user(&"one two three ".repeat(200))], ..ask("", yes) };
+    let model = running.model.clone();
+    let long = model.ask(long);
+    tokio::pin!(long);
+    assert!(futures_util::poll!(&mut long).is_pending());
+    let short = running.model.ask(ask("hi", yes));
+    tokio::select! {
+        biased;
+        long = &mut long => panic!("the long one was first: {long:?}"),
+        short = short => assert!(short.is_ok()),
+    }
+    let usage = long.await.unwrap().usage;
+    assert!(usage.prefilled > 600, "{usage:?}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn the_static_part_outlives_other_prompts_and_a_turn_goes_on_where_its_session_was() {
+    let running = Running::real().await;
+    let tools = greenhouse();
+    let lark = grammar::calls(&tools.iter().collect::<Vec<_>>(), 1, None);
+    let prompt = vec![system_prompt(&tools)];
+    let whole = running.model.prepare(prompt.clone(), ask("", "").deadline).await.unwrap();
+    let first = [prompt.clone(), vec![user("turn on the pump")]].concat();
+    let answer = running.ask_messages(first.clone(), &lark).await.unwrap();
+    assert!(answer.usage.reused >= whole.prefilled - 1, "{:?}", answer.usage);
+    for words in ["hi", "and", "what", "else", "is", "there"] {
+        assert!(running.ask(words, "start: \"yes\" | \"no\"").await.is_ok());
+    }
+    let other = [prompt.clone(), vec![user("read the humidity")]].concat();
+    let other = running.ask_messages(other, &lark).await.unwrap();
+    assert!(other.usage.reused >= whole.prefilled - 1, "{:?}", other.usage);
+    let first = running.ask_messages(first.clone(), &lark).await.unwrap();
+    let turn = [message("assistant", &first.text), user("and the lamp")];
+    let turn = [&prompt[..], &[user("turn on the pump")], &turn].concat();
+    let turn = running.ask_messages(turn, &lark).await.unwrap();
+    assert!(turn.usage.reused > first.usage.reused + 5, "{:?} {:?}", first.usage, turn.usage);
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_cancelled_ask_leaves_the_worker_at_once() {
     let running = Running::real().await;
     let (pieces, mut heard) = mpsc::channel(512);
@@ -202,14 +268,11 @@ async fn a_bad_grammar_and_a_long_prompt_are_refused_and_the_worker_lives_on() {
 #[tokio::test]
 async fn the_context_bound_holds_at_and_one_over() {
     let running = Running::real().await;
-    let deadline = || Instant::now() + super::support::PATIENCE;
-    let ask = |max_tokens| {
-        running.model.ask(vec![user("hi")], "start: \"yes\"".into(), max_tokens, deadline(), None)
-    };
-    let usage = ask(8).await.unwrap().usage;
+    let with = |max_tokens| running.model.ask(Ask { max_tokens, ..ask("hi", "start: \"yes\"") });
+    let usage = with(8).await.unwrap().usage;
     let room = 2048 - usage.reused - usage.prefilled;
-    assert!(ask(room).await.is_ok());
-    assert!(matches!(ask(room + 1).await, Err(ModelError::Refused(_))));
+    assert!(with(room).await.is_ok());
+    assert!(matches!(with(room + 1).await, Err(ModelError::Refused(_))));
     running.stop().await;
 }
 

@@ -5,11 +5,14 @@ use std::time::{Duration, Instant};
 
 use agentd::model::config::ModelConfig;
 use agentd::model::frame::MAX_FRAME_BYTES;
-use agentd::model::{Model, ModelError, QUEUE, State, grammar};
+use agentd::model::{Ask, Model, ModelError, QUEUE, State, grammar};
+use agentd_tools::spec::Priority;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use rustix::process::Signal;
 use tokio::sync::mpsc;
 
-use super::support::{PATIENCE, Running, executable, file, signal, start, user, workers};
+use super::support::{PATIENCE, Running, ask, executable, file, signal, start, workers};
 
 const SCRIPT: &str = r#"
 [[reply]]
@@ -37,6 +40,9 @@ say = "none()"
 "#;
 
 const ANY: &str = grammar::FREE_TEXT;
+
+/// Asks that a worker has in hand at once, by default.
+const PARALLEL: usize = 4;
 
 #[tokio::test]
 async fn an_ask_is_answered_piece_by_piece() {
@@ -89,11 +95,11 @@ async fn a_dropped_ask_is_cancelled_and_the_next_one_is_answered_by_the_same_wor
 async fn an_ask_that_is_not_done_by_its_deadline_is_too_late() {
     let running = Running::scripted(SCRIPT).await;
     let deadline = Instant::now() + Duration::from_millis(200);
-    let late = running.model.ask(vec![user("slow")], ANY.into(), 16, deadline, None).await;
+    let late = running.model.ask(Ask { deadline, ..ask("slow", ANY) }).await;
     assert_eq!(late, Err(ModelError::TooLate));
     assert!(running.ask("pump", ANY).await.is_ok());
     let past = Instant::now() - Duration::from_millis(1);
-    let late = running.model.ask(vec![user("pump")], ANY.into(), 16, past, None).await;
+    let late = running.model.ask(Ask { deadline: past, ..ask("pump", ANY) }).await;
     assert_eq!(late, Err(ModelError::TooLate));
     running.stop().await;
 }
@@ -102,7 +108,7 @@ async fn an_ask_that_is_not_done_by_its_deadline_is_too_late() {
 async fn a_worker_that_does_not_come_back_from_a_cancelled_ask_is_killed() {
     let running = Running::scripted(SCRIPT).await;
     let deadline = Instant::now() + Duration::from_millis(100);
-    let hung = running.model.ask(vec![user("hang")], ANY.into(), 16, deadline, None).await;
+    let hung = running.model.ask(Ask { deadline, ..ask("hang", ANY) }).await;
     assert_eq!(hung, Err(ModelError::TooLate));
     assert!(running.down().await.contains("was killed"));
     running.ready().await;
@@ -131,35 +137,68 @@ async fn what_breaks_the_grammar_or_does_not_compile_is_refused_and_the_worker_l
 #[tokio::test]
 async fn the_queue_holds_its_bound_and_the_next_ask_is_told_busy() {
     let running = Running::scripted(SCRIPT).await;
-    let deadline = Instant::now() + PATIENCE;
-    let ask = |words: &str| running.model.ask(vec![user(words)], ANY.into(), 16, deadline, None);
-    let mut slow = Box::pin(ask("slow"));
-    // The first one has left the queue once a second one's place is free again.
-    assert!(futures_util::poll!(&mut slow).is_pending());
-    let mut waiting: Vec<_> = (0..=QUEUE).map(|_| Box::pin(ask("pump"))).collect();
-    let mut busy = 0;
-    let all = async {
-        while busy == 0 {
-            tokio::task::yield_now().await;
-            for ask in &mut waiting {
-                if let std::task::Poll::Ready(result) = futures_util::poll!(ask) {
-                    assert_eq!(result, Err(ModelError::Busy));
-                    busy += 1;
-                    break;
-                }
-            }
-            waiting.truncate(QUEUE);
-            if busy == 0 {
-                waiting.push(Box::pin(ask("pump")));
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, all).await.expect("it is full at some point");
-    assert_eq!(waiting.len(), QUEUE, "these wait");
+    let mut slow: Vec<_> =
+        (0..PARALLEL).map(|_| Box::pin(running.model.ask(ask("slow", ANY)))).collect();
+    for ask in &mut slow {
+        assert!(futures_util::poll!(ask).is_pending());
+    }
+    let mut waiting: Vec<_> =
+        (0..QUEUE).map(|_| Box::pin(running.model.ask(ask("pump", ANY)))).collect();
+    for ask in &mut waiting {
+        assert!(futures_util::poll!(ask).is_pending());
+    }
+    assert_eq!(running.model.ask(ask("pump", ANY)).await, Err(ModelError::Busy), "one over");
     drop(slow);
     for ask in waiting {
         assert!(ask.await.is_ok());
     }
+    assert!(running.model.ask(ask("pump", ANY)).await.is_ok(), "all places are free again");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn several_asks_are_answered_at_once_and_a_quick_one_does_not_wait_for_a_slow_one() {
+    let running = Running::scripted(SCRIPT).await;
+    let mut slow: Vec<_> =
+        (1..PARALLEL).map(|_| Box::pin(running.model.ask(ask("slow", ANY)))).collect();
+    for ask in &mut slow {
+        assert!(futures_util::poll!(ask).is_pending());
+    }
+    let asked = Instant::now();
+    assert!(running.ask("pump", ANY).await.is_ok());
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    // A crash takes along all that is in hand, and says so to each.
+    let crashed = running.ask("crash", ANY).await;
+    assert!(matches!(crashed, Err(ModelError::Crashed(_))), "{crashed:?}");
+    for ask in slow {
+        assert!(matches!(ask.await, Err(ModelError::Crashed(_))));
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn of_those_that_wait_the_urgent_goes_first_and_then_the_one_whose_time_is_short() {
+    let running = Running::scripted(SCRIPT).await;
+    let mut slow: Vec<_> =
+        (0..PARALLEL).map(|_| Box::pin(running.model.ask(ask("slow", ANY)))).collect();
+    for ask in &mut slow {
+        assert!(futures_util::poll!(ask).is_pending());
+    }
+    let soon = Instant::now() + PATIENCE / 2;
+    let asks = [
+        ("low", Ask { priority: Priority::Low, ..ask("pump", ANY) }),
+        ("normal", ask("pump", ANY)),
+        ("soon", Ask { deadline: soon, ..ask("pump", ANY) }),
+        ("high", Ask { priority: Priority::High, ..ask("pump", ANY) }),
+    ];
+    let named = asks.map(|(name, ask)| running.model.ask(ask).map(move |done| done.map(|_| name)));
+    let mut all: FuturesUnordered<_> = named.into_iter().collect();
+    assert!(futures_util::poll!(all.next()).is_pending());
+    // One place is free: they go one after the other.
+    drop(slow.pop());
+    let order: Vec<_> = all.map(Result::unwrap).collect().await;
+    assert_eq!(order, ["high", "soon", "normal", "low"]);
+    drop(slow);
     running.stop().await;
 }
 
@@ -168,8 +207,7 @@ async fn a_stop_ends_the_worker_and_the_ask_in_hand() {
     let running = Running::scripted(SCRIPT).await;
     let worker = workers("--scripted")[0];
     let model = running.model.clone();
-    let deadline = Instant::now() + PATIENCE;
-    let asked = model.ask(vec![user("slow")], ANY.into(), 16, deadline, None);
+    let asked = model.ask(ask("slow", ANY));
     let (pieces, _) = mpsc::channel::<String>(1);
     drop(pieces);
     let stopping = async {
@@ -179,7 +217,7 @@ async fn a_stop_ends_the_worker_and_the_ask_in_hand() {
     let (error, ()) = tokio::join!(asked, stopping);
     assert!(matches!(error, Err(ModelError::Unavailable(_))), "{error:?}");
     assert!(!std::path::Path::new(&format!("/proc/{worker}")).exists(), "its process is gone");
-    let error = model.ask(vec![user("pump")], ANY.into(), 16, deadline, None).await;
+    let error = model.ask(ask("pump", ANY)).await;
     assert!(matches!(error, Err(ModelError::Unavailable(_))), "{error:?}");
 }
 
@@ -243,7 +281,6 @@ async fn a_program_that_cannot_be_started_or_talks_nonsense_is_down_with_its_rea
 async fn without_a_model_every_ask_is_refused() {
     let model = Model::off();
     assert_eq!(model.state(), State::Off);
-    let deadline = Instant::now() + PATIENCE;
-    let refused = model.ask(vec![user("hi")], ANY.into(), 16, deadline, None).await;
+    let refused = model.ask(ask("hi", ANY)).await;
     assert!(matches!(refused, Err(ModelError::Unavailable(_))), "{refused:?}");
 }

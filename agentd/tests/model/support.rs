@@ -9,8 +9,9 @@ use agentd::health::Health;
 use agentd::metrics::Metrics;
 use agentd::model::config::{ModelConfig, Source};
 use agentd::model::supervisor::Supervisor;
-use agentd::model::{Answer, Message, Model, ModelError, State};
+use agentd::model::{Answer, Ask, Message, Model, ModelError, State};
 use agentd_tools::ToolSpec;
+use agentd_tools::spec::Priority;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -111,8 +112,7 @@ impl Running {
         messages: Vec<Message>,
         grammar: &str,
     ) -> Result<Answer, ModelError> {
-        let deadline = Instant::now() + PATIENCE;
-        self.model.ask(messages, grammar.to_owned(), 128, deadline, None).await
+        self.model.ask(Ask { messages, max_tokens: 128, ..ask("", grammar) }).await
     }
 
     /// Asks with a sink for the pieces.
@@ -123,9 +123,8 @@ impl Running {
         max_tokens: u32,
         pieces: mpsc::Sender<String>,
     ) -> Result<Answer, ModelError> {
-        let deadline = Instant::now() + PATIENCE;
-        let (messages, grammar) = (vec![user(words)], grammar.to_owned());
-        self.model.ask(messages, grammar, max_tokens, deadline, Some(pieces)).await
+        let pieces = Some(pieces);
+        self.model.ask(Ask { max_tokens, pieces, ..ask(words, grammar) }).await
     }
 
     /// Stops it and waits until it is gone.
@@ -135,6 +134,18 @@ impl Running {
             .await
             .expect("it stops")
             .expect("without a panic");
+    }
+}
+
+/// An ask of normal priority that a test waits for, with an answer of up to 16 tokens.
+pub(crate) fn ask(words: &str, grammar: &str) -> Ask {
+    Ask {
+        messages: vec![user(words)],
+        grammar: grammar.to_owned(),
+        max_tokens: 16,
+        priority: Priority::Normal,
+        deadline: Instant::now() + PATIENCE,
+        pieces: None,
     }
 }
 

@@ -1,0 +1,281 @@
+//! The asks in hand: each waits for a place, has its prompt decoded and its answer written, all beside one another.
+//!
+//! ```text
+//!  arrived ─read─> waiting ─find a place─> at work ──decode together──> done
+//!     └─ refused      in the order of their rank      [`share`] of each batch
+//! ```
+//!
+//! Bound: the supervisor gives no more asks than there are sequences; one that finds no place behind the others waits,
+//! and nobody of a lower rank goes before it.
+
+use std::time::Instant;
+
+use llama_cpp_2::token::LlamaToken;
+use llguidance::Matcher;
+
+use super::frame::FromWorker;
+use super::llama::{CHUNK, Engine, Part};
+use super::sequences::WARM;
+use super::share::{Need, share};
+use super::thinker::{Broken, Halt, Request, Thinker, Watch};
+use super::writing::{Desk, Writing};
+use super::{Answer, ModelError, Usage};
+
+/// The asks in hand.
+#[derive(Default)]
+pub(super) struct Jobs {
+    arrived: Vec<Request>,
+    waiting: Vec<Waiting>,
+    at_work: Vec<Job>,
+}
+
+/// An ask that was read.
+struct Waiting {
+    request: Request,
+    prompt: Vec<LlamaToken>,
+    /// None where only the prompt's state is wanted.
+    matcher: Option<Matcher>,
+    grammar_us: u32,
+}
+
+/// An ask that has its place.
+struct Job {
+    request: Request,
+    sequence: usize,
+    /// Tokens that are decided and not decoded yet.
+    pending: Vec<LlamaToken>,
+    /// Whether its prompt is decoded.
+    writes: bool,
+    doing: Doing,
+}
+
+enum Doing {
+    /// Computes the state of a static part.
+    Preparing(Usage),
+    /// Writes an answer.
+    Writing(Box<Writing>),
+}
+
+type Say<'a> = &'a mut dyn FnMut(FromWorker);
+
+impl Thinker for Engine<'_> {
+    fn take(&mut self, request: Request) {
+        self.jobs.arrived.push(request);
+    }
+
+    fn step(&mut self, watch: &Watch<'_>, say: Say<'_>) -> Result<(), Broken> {
+        for request in std::mem::take(&mut self.jobs.arrived) {
+            let id = request.id;
+            match self.read(request) {
+                Ok(waiting) => self.jobs.waiting.push(waiting),
+                Err(halt) => say(halt.into_frame(id)),
+            }
+        }
+        self.leave_off(watch, say);
+        self.find_places(say);
+        self.work(say).map_err(Broken)
+    }
+
+    fn is_idle(&self) -> bool {
+        let Jobs { arrived, waiting, at_work } = &self.jobs;
+        arrived.is_empty() && waiting.is_empty() && at_work.is_empty()
+    }
+}
+
+impl Engine<'_> {
+    /// Makes tokens of a prompt, and an automaton of its grammar.
+    fn read(&mut self, request: Request) -> Result<Waiting, Halt> {
+        let begun = Instant::now();
+        let answers = request.max_tokens > 0;
+        // The grammar first: to refuse it costs no prefill.
+        let matcher = answers.then(|| self.constrainer.matcher(&request.grammar)).transpose();
+        let matcher = matcher
+            .map_err(|why| ModelError::Refused(format!("its grammar does not compile: {why}")))?;
+        let grammar_us = u32::try_from(begun.elapsed().as_micros()).unwrap_or(u32::MAX);
+        let prompt = self.prompt(&request.messages, answers)?;
+        let (n_prompt, n_answer, n_ctx) = (prompt.len(), request.max_tokens, self.n_ctx());
+        let refused = |why: String| Err(ModelError::Refused(why).into());
+        if !answers && n_prompt >= n_ctx as usize {
+            return refused(format!(
+                "it has {n_prompt} tokens, which leaves no room in the {n_ctx} of model.context"
+            ));
+        }
+        if n_prompt + n_answer as usize > n_ctx as usize {
+            return refused(format!(
+                "its prompt has {n_prompt} tokens and its answer may have {n_answer}, which is more \
+                 than the {n_ctx} of model.context"
+            ));
+        }
+        Ok(Waiting { request, prompt, matcher, grammar_us })
+    }
+
+    /// Leaves what is cancelled or too late.
+    fn leave_off(&mut self, watch: &Watch<'_>, say: Say<'_>) {
+        let mut goes_on = |request: &Request| match request.check(watch) {
+            Ok(()) => true,
+            Err(halt) => {
+                say(halt.into_frame(request.id));
+                false
+            }
+        };
+        self.jobs.waiting.retain(|waiting| goes_on(&waiting.request));
+        let sequences = &mut self.sequences;
+        self.jobs.at_work.retain(|job| {
+            let stays = goes_on(&job.request);
+            if !stays {
+                sequences.free(job.sequence);
+            }
+            stays
+        });
+    }
+
+    /// Gives places to those who wait, as far as there is room.
+    fn find_places(&mut self, say: Say<'_>) {
+        self.jobs.waiting.sort_by_key(|waiting| waiting.request.rank());
+        while let Some(first) = self.jobs.waiting.first() {
+            let cells = first.prompt.len() + first.request.max_tokens as usize;
+            let is_prepared = first.matcher.is_none();
+            let Some(place) = self.sequences.find(&first.prompt, cells) else { return };
+            let waiting = self.jobs.waiting.remove(0);
+            if is_prepared && self.is_warm(&waiting.prompt) {
+                let usage = Usage { reused: count(waiting.prompt.len()), ..Usage::default() };
+                say(prepared(&waiting.request, usage));
+                continue;
+            }
+            // What was restored may lie where the place was.
+            let place = match is_prepared {
+                true => self.sequences.find(&waiting.prompt, cells).unwrap_or(place),
+                false => place,
+            };
+            let kept = self.settle(&place, cells);
+            self.begin(waiting, place.sequence, kept, say);
+        }
+    }
+
+    /// Whether a static part is there, or was kept on the disk.
+    fn is_warm(&mut self, tokens: &[LlamaToken]) -> bool {
+        self.sequences.tokens(WARM) == tokens || self.restore(tokens)
+    }
+
+    fn begin(&mut self, waiting: Waiting, sequence: usize, kept: usize, say: Say<'_>) {
+        let Waiting { request, prompt, matcher, grammar_us } = waiting;
+        let usage = Usage {
+            reused: count(kept),
+            prefilled: count(prompt.len() - kept),
+            grammar_us,
+            ..Usage::default()
+        };
+        let doing = match matcher {
+            None => Doing::Preparing(usage),
+            Some(matcher) => Doing::Writing(Box::new(Writing::new(matcher, usage))),
+        };
+        let pending = prompt[kept..].to_vec();
+        let job = Job { request, sequence, pending, writes: false, doing };
+        // What the grammar forces at once is decoded along with the prompt.
+        if let Some(job) = self.advance(job, None, say) {
+            self.jobs.at_work.push(job);
+        }
+    }
+
+    /// Decodes a batch, and lets those whose tokens are all decoded go on.
+    fn work(&mut self, say: Say<'_>) -> Result<(), String> {
+        let mut jobs = std::mem::take(&mut self.jobs.at_work);
+        jobs.sort_by_key(|job| job.request.rank());
+        let needs: Vec<Need> = jobs.iter().map(Job::need).collect();
+        let shares = share(&needs, CHUNK);
+        let parts = jobs.iter().zip(&shares).filter(|(_, share)| **share > 0);
+        let parts: Vec<Part<'_>> = parts.map(|(job, share)| job.part(*share)).collect();
+        if parts.is_empty() {
+            self.jobs.at_work = jobs;
+            return Ok(());
+        }
+        let mut ends = self.decode(&parts)?.into_iter();
+        for (mut job, share) in jobs.into_iter().zip(shares) {
+            let end = if share > 0 { ends.next() } else { None };
+            job.pending.drain(..share);
+            if share > 0 {
+                job.usage().decodes += 1;
+            }
+            let job = match end.filter(|_| job.pending.is_empty()) {
+                Some(end) => self.advance(job, Some(end), say),
+                None => Some(job),
+            };
+            self.jobs.at_work.extend(job);
+        }
+        Ok(())
+    }
+
+    /// Goes on with a job: from its beginning, or with the logits at `end` of the last batch. None: it has ended.
+    fn advance(&mut self, mut job: Job, end: Option<i32>, say: Say<'_>) -> Option<Job> {
+        let id = job.request.id;
+        let Job { request, pending, doing, .. } = &mut job;
+        let goes_on = match doing {
+            Doing::Preparing(usage) => {
+                if end.is_none() {
+                    return Some(job);
+                }
+                usage.total_ms = request.elapsed_ms();
+                say(prepared(request, usage.clone()));
+                self.warm_from(job.sequence);
+                return None;
+            }
+            Doing::Writing(writing) => {
+                let mut piece = |text: &str| say(FromWorker::Piece { id, text: text.to_owned() });
+                let trie = self.vocabulary.tok_trie();
+                let mut desk = Desk { request, trie, pending, say: &mut piece };
+                match end {
+                    None => writing.go_on(&mut desk),
+                    Some(end) => writing.choose(self.logits(end), &mut desk),
+                }
+            }
+        };
+        job.writes = end.is_some();
+        let ended = match goes_on {
+            Ok(true) => return Some(job),
+            Ok(false) => job.finish(),
+            Err(halt) => Err(halt),
+        };
+        self.sequences.free(job.sequence);
+        say(match ended {
+            Ok(answer) => FromWorker::Done { id, answer },
+            Err(halt) => halt.into_frame(id),
+        });
+        None
+    }
+}
+
+impl Job {
+    fn need(&self) -> Need {
+        let priority = self.request.priority;
+        Need { tokens: self.pending.len(), priority, writes: self.writes }
+    }
+
+    fn part(&self, share: usize) -> Part<'_> {
+        let ends = share == self.pending.len() && matches!(self.doing, Doing::Writing(_));
+        Part { sequence: self.sequence, tokens: &self.pending[..share], logits: ends }
+    }
+
+    fn usage(&mut self) -> &mut Usage {
+        match &mut self.doing {
+            Doing::Preparing(usage) => usage,
+            Doing::Writing(writing) => &mut writing.usage,
+        }
+    }
+
+    /// The answer. What it took is complete by then.
+    fn finish(&mut self) -> Result<Answer, Halt> {
+        match &mut self.doing {
+            Doing::Writing(writing) => writing.finish(&self.request),
+            Doing::Preparing(usage) => Ok(Answer { usage: usage.clone(), ..Answer::default() }),
+        }
+    }
+}
+
+fn prepared(request: &Request, usage: Usage) -> FromWorker {
+    let usage = Usage { total_ms: request.elapsed_ms(), ..usage };
+    FromWorker::Done { id: request.id, answer: Answer { usage, ..Answer::default() } }
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}

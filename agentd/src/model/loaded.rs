@@ -1,0 +1,75 @@
+//! A model that is in memory, before there is an engine over it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use llama_cpp_2::llama_backend::LlamaBackend;
+use llama_cpp_2::model::params::LlamaModelParams;
+use llama_cpp_2::model::{LlamaLoraAdapter, LlamaModel};
+
+use super::adapter::Adapter;
+use super::llama::Engine;
+
+/// A model that is in memory.
+pub struct Loaded {
+    // Fields drop in order: the model goes before the backend.
+    pub(super) model: Arc<LlamaModel>,
+    pub(super) adapter: Option<(LlamaLoraAdapter, Adapter)>,
+    pub(super) in_turns: bool,
+    pub(super) backend: LlamaBackend,
+}
+
+impl Loaded {
+    /// Maps the file and builds the model. `progress` gets 0 to 1 and gives `false` to leave off.
+    pub fn from_file(
+        path: &Path,
+        progress: impl FnMut(f32) -> bool + 'static,
+    ) -> Result<Self, String> {
+        Self::load(LlamaBackend::init().map_err(|e| e.to_string())?, path, progress)
+    }
+
+    /// The same, without llama.cpp's log, which only a supervisor reads.
+    pub(crate) fn quietly(path: &Path) -> Result<Self, String> {
+        let mut backend = LlamaBackend::init().map_err(|e| e.to_string())?;
+        backend.void_logs();
+        Self::load(backend, path, |_| true)
+    }
+
+    fn load(
+        backend: LlamaBackend,
+        path: &Path,
+        progress: impl FnMut(f32) -> bool + 'static,
+    ) -> Result<Self, String> {
+        let params =
+            LlamaModelParams::default().with_use_mmap(true).with_progress_callback(progress);
+        let model = LlamaModel::load_from_file(&backend, path, &params)
+            .map_err(|e| format!("llama.cpp cannot load {}: {e}", path.display()))?;
+        Ok(Self { adapter: None, in_turns: false, model: Arc::new(model), backend })
+    }
+
+    /// Puts an adapter onto the model, before there is an engine over it.
+    pub fn adapt(&mut self, adapter: Adapter) -> Result<(), String> {
+        let model = Arc::get_mut(&mut self.model).ok_or("the model is in use")?;
+        let loaded = model.lora_adapter_init(&adapter.path).map_err(|e| {
+            format!("llama.cpp cannot load the adapter {}: {e}", adapter.path.display())
+        })?;
+        self.in_turns |= adapter.in_turns;
+        self.adapter = Some((loaded, adapter));
+        Ok(())
+    }
+
+    /// Says that the model's own weights were tuned on terse turns.
+    pub fn speaks_turns(&mut self) {
+        self.in_turns = true;
+    }
+
+    /// The model itself.
+    pub(crate) fn model(&self) -> Arc<LlamaModel> {
+        Arc::clone(&self.model)
+    }
+
+    /// An engine over the model: `threads` decode, and up to `asks` asks share a context of `n_ctx` tokens.
+    pub fn engine(&mut self, n_ctx: u32, threads: u32, asks: u32) -> Result<Engine<'_>, String> {
+        Engine::new(self, n_ctx, threads, asks)
+    }
+}
