@@ -9,10 +9,10 @@ use regex::Regex;
 
 use crate::args::check_args;
 use crate::near::did_you_mean;
+use crate::note;
 use crate::param::Param;
 use crate::spec::{Kind, SerialSpec, ToolSpec, Verify};
 use crate::template::Template;
-use crate::{line, note};
 
 /// The longest name of a tool, a parameter or a port, in characters.
 pub const MAX_NAME_CHARS: usize = 64;
@@ -20,6 +20,10 @@ pub const MAX_NAME_CHARS: usize = 64;
 pub const MAX_TIMEOUT_MS: u64 = 3_600_000;
 /// The longest line ending, in bytes.
 pub const MAX_ENDING_BYTES: usize = 4;
+/// How deep parameters may be nested: a list of objects with a list is three deep.
+pub const MAX_DEPTH: usize = 3;
+/// The largest `max_items`. A person does not say more in one sentence.
+pub const MAX_ITEMS: usize = 64;
 /// Kinds of events that only the daemon itself may make: they are the record of what it did.
 const OWN_EVENTS: [&str; 3] = ["action", "audit", "gap"];
 

@@ -353,7 +353,7 @@ fn param() -> impl Strategy<Value = (Param, Value)> {
     let choices = prop::collection::vec(prop_oneof!["[a-z]{1,6}", "\\PC{1,8}", ".{0,4}"], 1..4);
     let param = prop_oneof![
         (choices, any::<prop::sample::Index>()).prop_map(|(choices, i)| {
-            let value = i.get(&choices).clone().into();
+            let value = Value::from(i.get(&choices).clone());
             (Param { choices: Some(choices), ..Param::default() }, value)
         }),
         // llguidance wants DEL escaped within a string, and serde_json does not escape it.
@@ -372,17 +372,19 @@ fn param() -> impl Strategy<Value = (Param, Value)> {
         any::<bool>()
             .prop_map(|b| (Param { kind: ParamKind::Boolean, ..Param::default() }, b.into())),
     ];
-    (param, 0..4_u8, any::<bool>()).prop_map(|((param, value), nested, is_optional)| {
-        let (param, value) = match nested {
-            0 => (list(param, Some(2)), json!([value.clone(), value])),
-            1 => (
-                object([("a\"", param.clone()), ("b", may_be_left_out(param))]),
-                json!({"a\"": value}),
-            ),
-            _ => (param, value),
-        };
-        (if is_optional { optional(param, Value::Null) } else { param }, value)
-    })
+    (param, 0..4_u8, any::<bool>()).prop_map(
+        |((param, value), nested, is_optional): ((Param, Value), u8, bool)| {
+            let (param, value) = match nested {
+                0 => (list(param, Some(2)), json!([value.clone(), value])),
+                1 => (
+                    object([("a\"", param.clone()), ("b", may_be_left_out(param))]),
+                    json!({"a\"": value}),
+                ),
+                _ => (param, value),
+            };
+            (if is_optional { optional(param, Value::Null) } else { param }, value)
+        },
+    )
 }
 
 proptest! {

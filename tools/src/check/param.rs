@@ -2,15 +2,10 @@
 //!
 //! Bound: a declaration is nested at most [`MAX_DEPTH`] deep, so that whatever follows it ends.
 
-use super::{SpecError, check_name};
+use super::{MAX_DEPTH, MAX_ITEMS, SpecError, check_name};
 use crate::args::check_value;
 use crate::line;
 use crate::param::{Param, ParamKind};
-
-/// How deep parameters are nested: a list of objects with a list is three deep.
-pub const MAX_DEPTH: usize = 3;
-/// The largest `max_items`. A person does not say more in one sentence.
-pub const MAX_ITEMS: usize = 64;
 
 /// The mistakes in a parameter, or in what is nested in one, which stands at `depth` counted from 1.
 pub(super) fn check_param(key: &str, param: &Param, depth: usize, errors: &mut Vec<SpecError>) {

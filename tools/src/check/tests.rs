@@ -1,4 +1,5 @@
 use super::*;
+use crate::line;
 use serde_json::{Value, json};
 
 fn base() -> Value {
