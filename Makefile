@@ -56,6 +56,13 @@ exam: $(MODEL_FILE) ## Examine the model: EXAM_ARGS='--set unseen --failures wro
 	@cargo build --release --workspace
 	@AGENTD_TEST_MODEL=$(MODEL_FILE) $(CARGO_TARGET_DIR)/release/exam $(EXAM_ARGS)
 
+.PHONY: exam-bfcl
+exam-bfcl: $(MODEL_FILE) ## The same with the Berkeley leaderboard's questions: BFCL_ARGS=--live EXAM_ARGS=--json
+	@scripts/setup build demo
+	@cargo build --release --workspace
+	@python3 -B tests/exam/bfcl.py $(CACHE)/bfcl $(BFCL_ARGS)
+	@AGENTD_TEST_MODEL=$(MODEL_FILE) $(CARGO_TARGET_DIR)/release/exam --cases $(CACHE)/bfcl/cases $(EXAM_ARGS)
+
 .PHONY: tune-data
 tune-data: ## Write training data: TUNE_ARGS='--seed 1 --toolsets 1000 --show 20'
 	@python3 -B tools/tune/generate.py --out $(CARGO_TARGET_DIR)/tune.jsonl $(TUNE_ARGS)

@@ -10,6 +10,8 @@ use anyhow::{Context as _, Result, bail};
 use config::{Config, File, FileFormat};
 use serde::Deserialize;
 
+use super::bfcl::Possible;
+
 /// A machine: its tools by its name.
 pub(crate) type Machines = BTreeMap<String, Vec<ToolSpec>>;
 
@@ -31,6 +33,9 @@ pub(crate) struct Case {
     /// Why it must be refused.
     #[serde(default)]
     pub(crate) why: Option<String>,
+    /// The right call by the leaderboard's rules, of which `expect` is then only a reading.
+    #[serde(default)]
+    pub(crate) possible: Option<Possible>,
 }
 
 impl Case {
@@ -62,9 +67,16 @@ struct MachineFile {
     tool: Vec<ToolSpec>,
 }
 
+/// A line of `machines.jsonl`, where there are too many machines for a file each.
+#[derive(Deserialize)]
+struct MachineLine {
+    name: String,
+    tool: Vec<ToolSpec>,
+}
+
 /// Reads everything below a folder; each fault is told with its file.
 pub(crate) fn load(folder: &Path) -> Result<(Machines, Vec<Set>)> {
-    let mut machines = Machines::new();
+    let mut machines = listed(&folder.join("machines.jsonl"))?;
     for (name, text) in files(&folder.join("machines"), "toml")? {
         let source = File::from_str(&text, FileFormat::Toml);
         let file: MachineFile = Config::builder()
@@ -88,9 +100,25 @@ pub(crate) fn load(folder: &Path) -> Result<(Machines, Vec<Set>)> {
     Ok((machines, sets))
 }
 
-/// The files of a folder by their names, sorted.
+fn listed(path: &Path) -> Result<Machines> {
+    let mut machines = Machines::new();
+    if path.exists() {
+        let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+        for (line, text) in text.lines().enumerate() {
+            let machine: MachineLine = serde_json::from_str(text)
+                .with_context(|| format!("{}, line {}", path.display(), line + 1))?;
+            machines.insert(machine.name, machine.tool);
+        }
+    }
+    Ok(machines)
+}
+
+/// The files of a folder by their names, sorted; none where there is no folder.
 fn files(folder: &Path, extension: &str) -> Result<Vec<(String, String)>> {
     let mut files = Vec::new();
+    if !folder.exists() {
+        return Ok(files);
+    }
     for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let path = entry?.path();
         if path.extension().is_some_and(|own| own == extension) {
@@ -112,7 +140,14 @@ fn check(case: &Case, machines: &Machines) -> Result<()> {
     for call in before.chain([&case.expect]).chain(&case.accept).flatten() {
         let spec = tools.iter().find(|spec| spec.name == call.tool);
         let spec = spec.with_context(|| format!("there is no tool `{}`", call.tool))?;
-        check_args(spec, &call.args)?;
+        // Some of the leaderboard's answers are not of the types that its questions declare.
+        if case.possible.is_none() {
+            check_args(spec, &call.args)?;
+        }
+    }
+    let possible = case.possible.as_ref().map(|possible| &possible.tool);
+    if possible.is_some_and(|tool| case.expect.len() != 1 || case.expect[0].tool != *tool) {
+        bail!("`expect` and `possible` are of different tools");
     }
     if case.expect.is_empty() != case.why.is_some() {
         bail!("`why` belongs to a refusal, and each has one");
@@ -155,6 +190,24 @@ mod tests {
         }
         let names: Vec<&str> = sets.iter().map(|set| set.name.as_str()).collect();
         assert_eq!(names, ["numbers", "refuse", "seen", "speech", "unseen"]);
+    }
+
+    #[test]
+    fn machines_may_stand_in_lines_and_a_case_may_have_possible_values() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: &str| {
+            std::fs::write(folder.path().join(name), text).expect("written");
+        };
+        std::fs::create_dir(folder.path().join("sets")).expect("a folder");
+        write("machines.jsonl", include_str!("bfcl/machines.jsonl"));
+        write("sets/made_up.jsonl", include_str!("bfcl/made_up.jsonl"));
+        let (machines, sets) = load(folder.path()).unwrap_or_else(|error| panic!("{error:#}"));
+        assert_eq!((machines.len(), sets.len(), sets[0].name.as_str()), (2, 1, "made_up"));
+        assert!(sets[0].cases.iter().all(|case| case.possible.is_some()));
+        let other = include_str!("bfcl/made_up.jsonl").replacen("area_of_field\"", "other\"", 1);
+        write("sets/made_up.jsonl", &other);
+        let error = load(folder.path()).err().expect("another tool");
+        assert!(format!("{error:#}").contains("sets/made_up.jsonl, line 1"), "{error:#}");
     }
 
     /// What is given verbatim stands in the sentence; every tool of a machine is asked for somewhere.

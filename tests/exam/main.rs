@@ -7,6 +7,7 @@
 //! Prompt, grammar, worker and reading of the answer are production's own; only policy and the devices are
 //! left out. README.md has the format.
 
+mod bfcl;
 mod cases;
 mod run;
 mod score;
@@ -36,6 +37,9 @@ struct Args {
     /// A LoRA adapter for it, or `none`; default: the built-in one
     #[arg(long)]
     adapter: Option<PathBuf>,
+    /// The folder of machines and sets, where they are not ours (`bfcl.py` writes one)
+    #[arg(long)]
+    cases: Option<PathBuf>,
     /// Only these sets
     #[arg(long)]
     set: Vec<String>,

@@ -29,8 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Examines all chosen sets. Returns each set's marks.
 pub(crate) async fn all(args: &Args) -> Result<Vec<(String, Tally)>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("exam");
-    let (machines, mut sets) = cases::load(&folder)?;
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("exam");
+    let (machines, mut sets) = cases::load(args.cases.as_ref().unwrap_or(&own))?;
     if let Some(unknown) = args.set.iter().find(|name| sets.iter().all(|set| set.name != **name)) {
         let known: Vec<&str> = sets.iter().map(|set| set.name.as_str()).collect();
         bail!("there is no set `{unknown}`: there are {}", known.join(", "));

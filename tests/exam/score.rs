@@ -41,7 +41,10 @@ pub(crate) fn mark(case: &Case, tools: &[ToolSpec], answer: &[Call]) -> Mark {
     Mark {
         wanted: names(&case.expect),
         got: names(answer),
-        is_exact: ways().any(same),
+        is_exact: match &case.possible {
+            Some(possible) => possible.is_met_by(answer, tools),
+            None => ways().any(same),
+        },
         is_right_tool: ways().any(same_tools),
         confidence: 0.0,
         ms: 0,
@@ -250,6 +253,16 @@ mod tests {
         };
         assert!(exact("the motor hums."));
         assert!(!exact("motor hums"));
+    }
+
+    #[test]
+    fn where_values_are_possible_the_leaderboards_rules_mark_and_not_ours() {
+        let mut case = case(vec![call(json!({"device": "pump"}))]);
+        let possible = json!({"tool": "run", "args": {"device": ["pump"], "minutes": [5, ""]}});
+        case.possible = Some(serde_json::from_value(possible).expect("possible values"));
+        let exact = |args| mark(&case, &tools(), &[call(args)]).is_exact;
+        assert!(exact(json!({"device": "P.U.M.P"})));
+        assert!(!exact(json!({"device": "pump", "minutes": "5"})), "which production puts right");
     }
 
     #[test]

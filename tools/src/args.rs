@@ -4,9 +4,11 @@
 //! 30, `Fan` for `fan`. What has one meaning is put right here; the rest is refused, all faults at
 //! once, in words that say what would be right. Nothing that passes can break out of a request line.
 //!
-//! Bounds: a string has at most its declared `max_length`, else [`DEFAULT_MAX_CHARS`] characters; of the
-//! faults [`SHOWN_FAULTS`] are told and the others counted.
+//! Bounds: a string has at most its declared `max_length`, else [`DEFAULT_MAX_CHARS`] characters; a list its
+//! `max_items`; what is nested goes only as deep as it is declared. Of the faults [`SHOWN_FAULTS`] are told
+//! and the others counted.
 
+use indexmap::IndexMap;
 use serde_json::{Number, Value};
 
 use crate::near::nearest;
@@ -87,6 +89,16 @@ pub enum ArgError {
         /// The bound.
         max: usize,
     },
+    /// The list is empty or has too many items.
+    #[error("{name} has {items} items; 1 to {max} are taken")]
+    Items {
+        /// The parameter.
+        name: String,
+        /// How many it has.
+        items: usize,
+        /// The bound.
+        max: usize,
+    },
     /// The string has a line break or another control character, which could end a request early.
     #[error("{name} has a line break or another control character")]
     ControlCharacter {
@@ -99,30 +111,73 @@ pub enum ArgError {
 /// filled in, all in declared order. A null is taken as not given.
 pub fn check_args(spec: &ToolSpec, given: &Args) -> Result<Args, ArgErrors> {
     let mut errors = Vec::new();
-    for name in given.keys().filter(|name| !spec.params.contains_key(*name)) {
-        errors.push(ArgError::Unknown {
-            tool: spec.name.clone(),
-            name: shorten(name),
-            nearest: nearest(name, spec.params.keys().map(String::as_str)).map(str::to_owned),
-        });
-    }
-    let mut args = Args::new();
-    for (name, param) in &spec.params {
-        let value = given.get(name).filter(|value| !value.is_null()).or(param.default.as_ref());
-        let checked = match value {
-            Some(value) => check_value(name, param, value),
-            None => Err(ArgError::Missing { name: name.clone(), allowed: allowed(param) }),
-        };
-        match checked {
-            Ok(value) => drop(args.insert(name.clone(), value)),
-            Err(error) => errors.push(error),
-        }
-    }
+    let args = check_members(&spec.name, "", &spec.params, given, &mut errors);
     if errors.is_empty() { Ok(args) } else { Err(ArgErrors(errors)) }
 }
 
 /// One value, put right, or what is wrong with it.
-pub(crate) fn check_value(name: &str, param: &Param, value: &Value) -> Result<Value, ArgError> {
+pub(crate) fn check_value(name: &str, param: &Param, value: &Value) -> Result<Value, ArgErrors> {
+    let mut errors = Vec::new();
+    let value = checked(name, param, value, &mut errors);
+    value.filter(|_| errors.is_empty()).ok_or(ArgErrors(errors))
+}
+
+/// The arguments of a call, or the members of an object within it, whose names messages give with a `path`
+/// before them. What is wrong is left out and told.
+fn check_members(
+    owner: &str,
+    path: &str,
+    params: &IndexMap<String, Param>,
+    given: &Args,
+    errors: &mut Vec<ArgError>,
+) -> Args {
+    for name in given.keys().filter(|name| !params.contains_key(*name)) {
+        errors.push(ArgError::Unknown {
+            tool: owner.to_owned(),
+            name: shorten(name),
+            nearest: nearest(name, params.keys().map(String::as_str)).map(str::to_owned),
+        });
+    }
+    let mut args = Args::new();
+    for (name, param) in params {
+        let path = format!("{path}{name}");
+        match given.get(name).filter(|value| !value.is_null()).or(param.default.as_ref()) {
+            Some(value) => {
+                if let Some(value) = checked(&path, param, value, errors) {
+                    args.insert(name.clone(), value);
+                }
+            }
+            None if param.optional => {}
+            None => errors.push(ArgError::Missing { name: path, allowed: allowed(param) }),
+        }
+    }
+    args
+}
+
+/// One value, put right; none where a fault was told.
+fn checked(name: &str, param: &Param, value: &Value, errors: &mut Vec<ArgError>) -> Option<Value> {
+    match (param.kind, value) {
+        (ParamKind::Object, Value::Object(members)) => {
+            let path = format!("{name}.");
+            Some(check_members(name, &path, &param.properties, members, errors).into())
+        }
+        (ParamKind::Array, Value::Array(items)) => {
+            let (count, max) = (items.len(), param.most_items());
+            if !(1..=max).contains(&count) {
+                errors.push(ArgError::Items { name: name.to_owned(), items: count, max });
+                return None;
+            }
+            let item = param.items.as_deref()?;
+            let items = items.iter().enumerate();
+            let items =
+                items.filter_map(|(i, v)| checked(&format!("{name}[{i}]"), item, v, errors));
+            Some(items.collect())
+        }
+        _ => check_plain(name, param, value).map_err(|error| errors.push(error)).ok(),
+    }
+}
+
+fn check_plain(name: &str, param: &Param, value: &Value) -> Result<Value, ArgError> {
     let not_allowed = || ArgError::NotAllowed {
         name: name.to_owned(),
         allowed: allowed(param),
@@ -160,6 +215,7 @@ pub(crate) fn check_value(name: &str, param: &Param, value: &Value) -> Result<Va
             Value::String(text) if text.trim().eq_ignore_ascii_case("false") => Ok(false.into()),
             _ => Err(not_allowed()),
         },
+        ParamKind::Array | ParamKind::Object => Err(not_allowed()),
     }
 }
 
@@ -260,6 +316,14 @@ fn allowed(param: &Param) -> String {
         }
         ParamKind::String => return "text".to_owned(),
         ParamKind::Boolean => return "true or false".to_owned(),
+        ParamKind::Array => {
+            let each = param.items.as_deref().map(allowed).unwrap_or_default();
+            return format!("a list of 1 to {}, each {each}", param.most_items());
+        }
+        ParamKind::Object => {
+            let names: Vec<&str> = param.properties.keys().map(String::as_str).collect();
+            return format!("an object with {}", names.join(", "));
+        }
         ParamKind::Integer => "a whole number",
         ParamKind::Number => "a number",
     };
@@ -288,6 +352,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::param::DEFAULT_MAX_ITEMS;
 
     fn fan() -> ToolSpec {
         ToolSpec::from_json(json!({
@@ -390,6 +455,80 @@ mod tests {
             assert!(check(json!({"device": "fan", "speed": speed})).is_ok());
         }
         assert!(check(json!({"device": "fan", "speed": 1, "level": 0.5})).is_ok());
+    }
+
+    fn scene() -> ToolSpec {
+        ToolSpec::from_json(json!({
+            "name": "scene", "description": "d", "kind": "publish", "event": "scene",
+            "params": {
+                "rooms": {"type": "array", "items": {"enum": ["Hall", "attic"]}, "max_items": 3},
+                "light": {"type": "object", "optional": true, "properties": {
+                    "level": {"type": "integer", "min": 0, "max": 100},
+                    "colour": {"default": "white"},
+                    "fade": {"type": "number", "optional": true},
+                }},
+            },
+        }))
+    }
+
+    #[track_caller]
+    fn check_scene(given: Value) -> Result<String, String> {
+        let args = check_args(&scene(), given.as_object().expect("an object"));
+        args.map(|args| Value::Object(args).to_string()).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn items_and_members_are_put_right_like_arguments_and_what_is_optional_stays_out() {
+        let given = json!({"light": {"fade": null, "level": "30"}, "rooms": ["hall", "ATTIC"]});
+        let args = r#"{"rooms":["Hall","attic"],"light":{"level":30,"colour":"white"}}"#;
+        assert_eq!(check_scene(given).as_deref(), Ok(args));
+        let alone = check_scene(json!({"rooms": ["Hall"]}));
+        assert_eq!(alone.as_deref(), Ok(r#"{"rooms":["Hall"]}"#));
+    }
+
+    #[test]
+    fn a_fault_within_a_list_or_an_object_is_told_with_its_place() {
+        for (args, message) in [
+            (
+                json!({"rooms": ["hall", "cellar"]}),
+                "rooms[1] must be one of Hall, attic, not `cellar`",
+            ),
+            (
+                json!({"rooms": "hall"}),
+                "rooms must be a list of 1 to 3, each one of Hall, attic, not `hall`",
+            ),
+            (json!({"rooms": [["hall"]]}), r#"rooms[0] must be one of Hall, attic, not ["hall"]"#),
+            (json!({"rooms": [null]}), "rooms[0] must be one of Hall, attic, not null"),
+            (json!({"light": 5}), "light must be an object with level, colour, fade, not 5"),
+            (
+                json!({"light": {"levle": 5, "level": 1}}),
+                "`light` takes no `levle` (did you mean `level`?)",
+            ),
+            (json!({"light": {}}), "light.level is missing: it must be a whole number, 0 to 100"),
+            (json!({"light": {"level": 101}}), "light.level must be 0 to 100, not 101"),
+            (
+                json!({"light": {"level": 1, "colour": "a\nb"}}),
+                "light.colour has a line break or another control character",
+            ),
+        ] {
+            let mut given = json!({"rooms": ["hall"]});
+            given.as_object_mut().unwrap().extend(args.as_object().unwrap().clone());
+            assert_eq!(check_scene(given), Err(message.to_owned()), "{args}");
+        }
+        let two = check_scene(json!({"rooms": ["x", "y"]})).expect_err("two faults");
+        assert_eq!(two.split("; ").count(), 2, "{two}");
+    }
+
+    #[test]
+    fn a_list_has_one_item_and_at_most_its_bound() {
+        let rooms = |n: usize| check_scene(json!({"rooms": vec!["hall"; n]}));
+        assert!(rooms(1).is_ok() && rooms(3).is_ok());
+        assert_eq!(rooms(0), Err("rooms has 0 items; 1 to 3 are taken".to_owned()));
+        assert_eq!(rooms(4), Err("rooms has 4 items; 1 to 3 are taken".to_owned()));
+        let free =
+            Param { kind: ParamKind::Array, items: Some(Box::default()), ..Param::default() };
+        let list = |n: usize| check_value("t", &free, &json!(vec!["a"; n]));
+        assert!(list(DEFAULT_MAX_ITEMS).is_ok() && list(DEFAULT_MAX_ITEMS + 1).is_err());
     }
 
     #[test]

@@ -3,13 +3,16 @@
 //! Pure: it opens neither ports nor the database. What only the database can tell of a `sql`
 //! statement is checked when the toolbox opens.
 
+mod param;
+
 use regex::Regex;
 
-use crate::args::{check_args, check_value};
+use crate::args::check_args;
 use crate::near::did_you_mean;
-use crate::spec::{Kind, Param, ParamKind, SerialSpec, ToolSpec, Verify};
+use crate::note;
+use crate::param::Param;
+use crate::spec::{Kind, SerialSpec, ToolSpec, Verify};
 use crate::template::Template;
-use crate::{line, note};
 
 /// The longest name of a tool, a parameter or a port, in characters.
 pub const MAX_NAME_CHARS: usize = 64;
@@ -17,6 +20,10 @@ pub const MAX_NAME_CHARS: usize = 64;
 pub const MAX_TIMEOUT_MS: u64 = 3_600_000;
 /// The longest line ending, in bytes.
 pub const MAX_ENDING_BYTES: usize = 4;
+/// How deep parameters may be nested: a list of objects with a list is three deep.
+pub const MAX_DEPTH: usize = 3;
+/// The largest `max_items`. A person does not say more in one sentence.
+pub const MAX_ITEMS: usize = 64;
 /// Kinds of events that only the daemon itself may make: they are the record of what it did.
 const OWN_EVENTS: [&str; 3] = ["action", "audit", "gap"];
 
@@ -53,7 +60,7 @@ impl ToolSpec {
         }
         for (name, param) in &spec.params {
             check_name(&format!("params.{name}"), name, &mut errors);
-            check_param(&format!("params.{name}"), param, &mut errors);
+            param::check_param(&format!("params.{name}"), param, 1, &mut errors);
         }
         check_keys(&spec, &mut errors);
         match spec.kind {
@@ -65,6 +72,7 @@ impl ToolSpec {
             check_event(event, &mut errors);
         }
         check_replies(&spec, &mut errors);
+        check_places(&spec, &mut errors);
         // An example can only be judged by parameters that are themselves right.
         if errors.is_empty() {
             for (i, example) in spec.examples.iter().enumerate() {
@@ -111,70 +119,6 @@ fn check_name(key: &str, name: &str, errors: &mut Vec<SpecError>) {
              as `set_output`"
         );
         errors.push(SpecError::new(key, message));
-    }
-}
-
-fn check_param(key: &str, param: &Param, errors: &mut Vec<SpecError>) {
-    let before = errors.len();
-    let mut wrong =
-        |field: &str, message: &str| errors.push(SpecError::new(format!("{key}.{field}"), message));
-    let is_string = param.kind == ParamKind::String;
-    let is_number = matches!(param.kind, ParamKind::Integer | ParamKind::Number);
-    if let Some(choices) = &param.choices {
-        if !is_string {
-            wrong("enum", "is only for a string: leave `type` out, or use `min` and `max`");
-        }
-        if choices.is_empty() {
-            wrong("enum", "is empty: nothing would be allowed");
-        }
-        if choices.iter().any(|choice| choice.trim() != choice || choice.is_empty()) {
-            wrong("enum", "has a word that is empty, or begins or ends with a space");
-        }
-        if choices.iter().any(|choice| choice.chars().any(char::is_control)) {
-            wrong("enum", "has a word with a control character");
-        }
-        if (1..choices.len()).any(|i| choices[..i].contains(&choices[i])) {
-            wrong("enum", "has a word twice");
-        }
-        if param.max_length.is_some() {
-            wrong("max_length", "says nothing beside `enum`: take it out");
-        }
-    }
-    for (field, bound) in [("min", param.min), ("max", param.max)] {
-        match bound {
-            Some(_) if !is_number => wrong(field, "is only for `integer` and `number`"),
-            Some(bound) if !bound.is_finite() => wrong(field, "must be a finite number"),
-            _ => {}
-        }
-    }
-    if let (Some(min), Some(max)) = (param.min, param.max)
-        && min > max
-    {
-        wrong("min", &format!("is {min}, which is more than `max`, {max}"));
-    }
-    if param.unit.is_some() && !is_number {
-        wrong("unit", "is only for `integer` and `number`");
-    }
-    let is_free = is_string && param.choices.is_none();
-    if param.format.is_some() && !is_free {
-        wrong("format", "is only for a string without `enum`");
-    }
-    if param.verbatim && (!is_free || param.format.is_some()) {
-        wrong("verbatim", "is only for a string without `enum` and `format`");
-    }
-    if let Some(max) = param.max_length {
-        if !is_string {
-            wrong("max_length", "is only for a string");
-        } else if !(1..=line::MAX_LINE_BYTES).contains(&max) {
-            wrong("max_length", &format!("must be 1 to {}", line::MAX_LINE_BYTES));
-        }
-    }
-    if let Some(default) = &param.default
-        && errors.len() == before
-        && let Err(wrong) = check_value("it", param, default)
-    {
-        let message = format!("does not pass: {wrong}");
-        errors.push(SpecError::new(format!("{key}.default"), message));
     }
 }
 
@@ -293,6 +237,28 @@ fn check_replies(spec: &ToolSpec, errors: &mut Vec<SpecError>) {
         let params: Vec<&str> = spec.params.keys().map(String::as_str).collect();
         let known = if spec.kind == Kind::Sql { Some(params.as_slice()) } else { known.as_deref() };
         check_template("reply_none", reply, known, errors);
+    }
+}
+
+/// A place must have one plain value whatever the call is: a request with a hole is not sent.
+fn check_places(spec: &ToolSpec, errors: &mut Vec<SpecError>) {
+    let verify = spec.verify.as_ref();
+    let templates = [
+        ("send", spec.send.as_ref()),
+        ("verify.send", verify.map(|verify| &verify.send)),
+        ("verify.expect", verify.map(|verify| &verify.expect)),
+        ("verify.otherwise", verify.and_then(|verify| verify.otherwise.as_ref())),
+        ("reply", spec.reply.as_ref()),
+        ("reply_none", spec.reply_none.as_ref()),
+    ];
+    for (key, text) in templates {
+        let Some(template) = text.and_then(|text| Template::parse(text).ok()) else { continue };
+        for place in template.places() {
+            if let Some(why) = spec.params.get(place).and_then(Param::no_place) {
+                errors
+                    .push(SpecError::new(key, format!("has the place `{{{place}}}`, which {why}")));
+            }
+        }
     }
 }
 

@@ -13,6 +13,7 @@ pub mod line;
 mod near;
 pub mod note;
 mod owed;
+pub mod param;
 pub mod port;
 pub mod publish;
 pub mod schema;

@@ -1,5 +1,6 @@
 //! A tool's parameters as JSON Schema, for `capabilities` and for models elsewhere.
 
+use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
 use crate::ToolSpec;
@@ -8,21 +9,38 @@ use crate::spec::{Format, Param, ParamKind};
 
 /// The tool's parameters as a JSON Schema object.
 pub fn json_schema(spec: &ToolSpec) -> Value {
+    let mut schema = Map::new();
+    schema.insert("type".into(), json!("object"));
+    schema.extend(members(&spec.params));
+    Value::Object(schema)
+}
+
+/// What a schema says of the members of an object: which there are, and which it must have.
+fn members(params: &IndexMap<String, Param>) -> Map<String, Value> {
     let properties: Map<String, Value> =
-        spec.params.iter().map(|(name, param)| (name.clone(), param_schema(param))).collect();
+        params.iter().map(|(name, param)| (name.clone(), param_schema(param))).collect();
     let required: Vec<&String> =
-        spec.params.iter().filter(|(_, p)| p.default.is_none()).map(|(name, _)| name).collect();
-    json!({
-        "type": "object",
-        "properties": properties,
-        "required": required,
-        "additionalProperties": false,
-    })
+        params.iter().filter(|(_, p)| p.is_required()).map(|(name, _)| name).collect();
+    let keys = [
+        ("properties", Value::Object(properties)),
+        ("required", json!(required)),
+        ("additionalProperties", json!(false)),
+    ];
+    keys.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
 fn param_schema(param: &Param) -> Value {
     let mut schema = Map::new();
     schema.insert("type".into(), json!(param.kind));
+    match (param.kind, &param.items) {
+        (ParamKind::Object, _) => schema.extend(members(&param.properties)),
+        (ParamKind::Array, Some(items)) => {
+            schema.insert("items".into(), param_schema(items));
+            schema.insert("minItems".into(), json!(1));
+            schema.insert("maxItems".into(), json!(param.most_items()));
+        }
+        _ => {}
+    }
     if let Some(choices) = &param.choices {
         schema.insert("enum".into(), json!(choices));
     } else if param.format == Some(Format::Time) {
@@ -76,5 +94,26 @@ mod tests {
         let time = properties["at"]["pattern"].as_str().expect("a pattern");
         let time = regex::Regex::new(time).expect("it compiles");
         assert!(time.is_match("23:59") && !time.is_match("24:00") && !time.is_match("6:00"));
+    }
+
+    #[test]
+    fn lists_and_objects_are_described_with_their_items_and_members() {
+        let spec = ToolSpec::from_json(json!({
+            "name": "scene", "description": "d", "kind": "publish",
+            "params": {
+                "rooms": {"type": "array", "items": {"enum": ["hall"]}, "max_items": 3},
+                "light": {"type": "object", "optional": true, "properties": {
+                    "level": {"type": "integer", "min": 0}, "fade": {"type": "number", "optional": true},
+                }},
+            },
+        }));
+        let schema = json_schema(&spec);
+        assert_eq!(schema["required"], json!(["rooms"]));
+        let rooms = json!({"type": "array", "items": {"type": "string", "enum": ["hall"]},
+            "minItems": 1, "maxItems": 3});
+        assert_eq!(schema["properties"]["rooms"], rooms);
+        let light = json!({"type": "object", "required": ["level"], "additionalProperties": false,
+            "properties": {"level": {"type": "integer", "minimum": 0}, "fade": {"type": "number"}}});
+        assert_eq!(schema["properties"]["light"], light);
     }
 }

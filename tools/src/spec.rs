@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::unit::Unit;
+pub use crate::param::{Format, Param, ParamKind};
 
 /// How long one call may take where `timeout_ms` is not given.
 pub const DEFAULT_TIMEOUT_MS: u64 = 2000;
@@ -137,66 +137,6 @@ pub enum EffectKind {
     Reads,
     /// It changes something: it gets an intent row before it runs.
     Acts,
-}
-
-/// One declared parameter.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Param {
-    /// Its type. Default: `string`.
-    #[serde(default, rename = "type")]
-    pub kind: ParamKind,
-    /// The allowed words, for a `string`.
-    #[serde(default, rename = "enum", skip_serializing_if = "Option::is_none")]
-    pub choices: Option<Vec<String>>,
-    /// The least value, inclusive.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub min: Option<f64>,
-    /// The greatest value, inclusive.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max: Option<f64>,
-    /// What a number counts, as `minutes`. A model then gives what the person said in this unit: "half an
-    /// hour" is 30.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unit: Option<Unit>,
-    /// The longest string, in characters.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_length: Option<usize>,
-    /// The form of a string.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub format: Option<Format>,
-    /// Set it where a string is to be in the person's own words: a model may then only give a run of them.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub verbatim: bool,
-    /// The value where none is given; it makes the parameter optional.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub default: Option<Value>,
-    /// What it means, for the model and the kiosk.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
-}
-
-/// The form of a string.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// A time of day, as `18:30`.
-    Time,
-}
-
-/// A parameter's type.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ParamKind {
-    /// Text.
-    #[default]
-    String,
-    /// A whole number.
-    Integer,
-    /// Any number.
-    Number,
-    /// `true` or `false`.
-    Boolean,
 }
 
 /// A sentence and the arguments it means.

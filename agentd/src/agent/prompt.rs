@@ -54,12 +54,23 @@ fn kind(param: &Param) -> String {
     if let Some(choices) = &param.choices {
         return choices.join("|");
     }
+    // Lists and objects look like their values.
+    match (param.kind, &param.items) {
+        (ParamKind::Array, Some(items)) => return format!("[{}]", kind(items)),
+        (ParamKind::Object, _) => {
+            let members = param.properties.iter();
+            let members: Vec<_> = members.map(|(name, m)| format!("{name}: {}", kind(m))).collect();
+            return format!("{{{}}}", members.join(", "));
+        }
+        _ => {}
+    }
     let name = match param.kind {
         ParamKind::String if param.format == Some(Format::Time) => "time",
         ParamKind::String => "text",
         ParamKind::Integer => "int",
         ParamKind::Number => "number",
         ParamKind::Boolean => "true|false",
+        ParamKind::Array | ParamKind::Object => "list",
     };
     let unit = param.unit.map_or_else(String::new, |unit| format!(" {}", unit.name()));
     match (param.min, param.max) {
@@ -108,6 +119,23 @@ mod tests {
         assert_eq!(prompt[..preamble.len()], preamble[..]);
         assert_eq!(prompt.last().map(|m| m.content.as_str()), Some("go"));
         assert!(preamble[0].content.ends_with("- one(n: int 0..9, to: a|b): does it"));
+    }
+
+    #[test]
+    fn lists_and_objects_are_shown_as_their_values_are_written() {
+        let tool: ToolSpec = serde_json::from_value(json!({
+            "name": "scene", "description": "sets it", "kind": "publish", "params": {
+                "rooms": {"type": "array", "items": {"enum": ["hall", "attic"]}},
+                "light": {"type": "object", "properties": {
+                    "level": {"type": "integer", "min": 0, "max": 9},
+                    "names": {"type": "array", "items": {}},
+                }},
+            },
+        }))
+        .expect("a tool");
+        let line =
+            "- scene(rooms: [hall|attic], light: {level: int 0..9, names: [text]}): sets it\n";
+        assert_eq!(declaration(&tool), line);
     }
 
     #[test]

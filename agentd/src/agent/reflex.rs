@@ -118,6 +118,8 @@ fn value(param: &Param, heard: &str) -> Value {
             "true" | "yes" | "on" => Value::Bool(true),
             _ => Value::Bool(false),
         },
+        // No slot takes these; what was heard would be refused as it is.
+        ParamKind::Array | ParamKind::Object => Value::String(heard.to_owned()),
         ParamKind::Integer | ParamKind::Number => {
             serde_json::from_str(heard).unwrap_or_else(|_| Value::String(heard.to_owned()))
         }
@@ -170,7 +172,7 @@ fn compile(tool: &ToolSpec, text: &str) -> Result<Sentence, String> {
     };
     let pattern = compiler.sequence(None)?;
     for (name, param) in &tool.params {
-        if param.default.is_none() && !compiler.slots.iter().any(|(slot, _)| slot == name) {
+        if param.is_required() && !compiler.slots.iter().any(|(slot, _)| slot == name) {
             return Err(format!("does not say `{{{name}}}`, which has no default"));
         }
     }
@@ -267,6 +269,11 @@ impl Compiler<'_> {
             (ParamKind::Number, None) => r"-?[0-9]+(?:\.[0-9]+)?".to_owned(),
             (ParamKind::Boolean, None) => "true|false|on|off|yes|no".to_owned(),
             (ParamKind::String, None) => ".+".to_owned(),
+            (ParamKind::Array | ParamKind::Object, None) => {
+                return Err(format!(
+                    "names `{{{name}}}`, a list or an object: no sentence says one"
+                ));
+            }
         };
         // Writing to a String does not fail.
         let _ = write!(out, "(?P<s{}>{values})", self.slots.len());
@@ -389,8 +396,13 @@ mod tests {
             ("(turn {device} {state}", "lacks a `)`"),
             ("turn {device} {state}]", "without its partner"),
             ("turn {device", "lacks a `}`"),
+            ("turn {device} {state} in {rooms}", "names `{rooms}`, a list or an object"),
         ] {
-            let errors = Reflex::new(&[tool(&[sentence])]).expect_err(sentence);
+            let mut tool = tool(&[sentence]);
+            let rooms = json!({"type": "array", "items": {}, "optional": true});
+            let rooms = serde_json::from_value(rooms).expect("a parameter");
+            tool.params.insert("rooms".into(), rooms);
+            let errors = Reflex::new(&[tool]).expect_err(sentence);
             assert!(errors[0].problem.contains(problem), "{}", errors[0]);
         }
         let long = format!("{} {{device}} {{state}}", "a".repeat(MAX_SENTENCE_CHARS - 17));

@@ -228,10 +228,37 @@ impl std::fmt::Display for Call {
             let comma = if i == 0 { "" } else { ", " };
             match value {
                 Value::String(s) if is_bare_word(s) => write!(f, "{comma}{key}={s}")?,
-                other => write!(f, "{comma}{key}={other}")?,
+                other => write!(f, "{comma}{key}={}", Spaced(other))?,
             }
         }
         f.write_str(")")
+    }
+}
+
+/// A value as JSON with a space behind each comma and colon, as people and models write lists.
+struct Spaced<'a>(&'a Value);
+
+impl std::fmt::Display for Spaced<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let comma = |i: usize| if i == 0 { "" } else { ", " };
+        match self.0 {
+            Value::Array(items) => {
+                f.write_str("[")?;
+                for (i, item) in items.iter().enumerate() {
+                    write!(f, "{}{}", comma(i), Spaced(item))?;
+                }
+                f.write_str("]")
+            }
+            Value::Object(members) => {
+                f.write_str("{")?;
+                for (i, (key, member)) in members.iter().enumerate() {
+                    let key = Value::from(key.as_str());
+                    write!(f, "{}{key}: {}", comma(i), Spaced(member))?;
+                }
+                f.write_str("}")
+            }
+            plain => write!(f, "{plain}"),
+        }
     }
 }
 
@@ -353,5 +380,10 @@ mod tests {
         }))
         .expect("call");
         assert_eq!(call.to_string(), r#"f(a=on, n=3, t="two words", b=true, s="true")"#);
+        let call: Call = serde_json::from_value(serde_json::json!({
+            "tool": "f", "args": {"l": ["a", "b, c"], "o": {"k\"": [1, 2.5], "e": {}}, "n": []}
+        }))
+        .expect("call");
+        assert_eq!(call.to_string(), r#"f(l=["a", "b, c"], o={"k\"": [1, 2.5], "e": {}}, n=[])"#);
     }
 }

@@ -3,10 +3,10 @@
 //! ```text
 //!  answer = "none()" | call ("\n" call)*
 //!  call   = name "(" [ key "=" value { ", " key "=" value } ] ")"
-//!  value  = bare word | JSON value
+//!  value  = bare word | JSON value, with a space behind each comma and colon
 //! ```
 //!
-//! Parameters stand in their declared order; one with a default may be left out. The model's grammar
+//! Parameters stand in their declared order, and so do the members of an object; an optional one may be left out. The model's grammar
 //! admits only the declared tools, words and ranges; the parser knows no tools and reads the syntax
 //! alone, so that what it gives still has to be checked. Bound: a free string has at most its
 //! `max_length`, or [`MAX_TEXT_CHARS`], so that no answer is without end.
@@ -15,6 +15,7 @@ use std::fmt::Write as _;
 
 use agentd_tools::ToolSpec;
 use agentd_tools::spec::{Format, Param, ParamKind};
+use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
 use crate::command::{Call, is_bare_word};
@@ -29,6 +30,9 @@ pub const NONE: &str = "none()";
 /// A time of day, as the call syntax writes it.
 const TIME: &str = r#"/"([01][0-9]|2[0-3]):[0-5][0-9]"/"#;
 
+/// How an object begins; a call begins with its tool's name.
+const OBJECT: &str = "{";
+
 /// A run of the request's words, in quotes.
 const SAID: &str = r#""\"" SAID "\"""#;
 
@@ -40,7 +44,7 @@ pub const FREE_TEXT: &str = "start: TEXT\nTEXT: /(.|\\n)+/\n";
 pub fn calls(tools: &[&ToolSpec], max_calls: usize, grounds: Option<&Grounds>) -> String {
     let can_be_called = |tool: &&&ToolSpec| {
         let mut params = tool.params.values();
-        params.all(|param| param.default.is_some() || value_rule(param, grounds).is_some())
+        params.all(|param| !param.is_required() || has_value(param, grounds))
     };
     let tools: Vec<&ToolSpec> = tools.iter().filter(can_be_called).copied().collect();
     let mut lark = format!("start: {}", literal(NONE));
@@ -56,7 +60,8 @@ pub fn calls(tools: &[&ToolSpec], max_calls: usize, grounds: Option<&Grounds>) -
     }
     lark.push('\n');
     for (t, tool) in tools.iter().enumerate() {
-        tool_rules(&mut lark, t, tool, grounds);
+        let call = Members { params: &tool.params, open: &format!("{}(", tool.name), close: ")" };
+        call.rules(&mut lark, &format!("t{t}"), grounds);
     }
     // Its automaton is worth compiling only where something refers to it.
     if let Some(grounds) = grounds.filter(|_| lark.contains(SAID)) {
@@ -76,42 +81,95 @@ fn said(grounds: &Grounds) -> String {
     format!("SAID: /[^ ]|[^ ].*[^ ]/ & %regex {}", json!({ "substring_chunks": chunks }))
 }
 
-/// The rules of one tool. For each parameter there are two states, "nothing is written yet" (`first`)
-/// and "something is" (`more`), which differ in the comma; so the commas come out right whichever
-/// optional parameters are left out, and the grammar grows linearly.
-fn tool_rules(lark: &mut String, t: usize, tool: &ToolSpec, grounds: Option<&Grounds>) {
-    let _ = writeln!(lark, "t{t}: {} t{t}_first0", literal(&format!("{}(", tool.name)));
-    let mut reachable = (true, false);
-    for (p, (key, param)) in tool.params.iter().enumerate() {
-        let next = p + 1;
-        let optional = param.default.is_some();
-        let value = value_rule(param, grounds);
-        for (state, comma, reached) in [("first", "", reachable.0), ("more", ", ", reachable.1)] {
-            if !reached {
-                continue;
+/// What is written one after the other with commas between: the arguments of a call, or the members of an
+/// object within it.
+struct Members<'a> {
+    params: &'a IndexMap<String, Param>,
+    open: &'a str,
+    close: &'a str,
+}
+
+impl Members<'_> {
+    /// Their rules. For each parameter there are two states, "nothing is written yet" (`first`) and
+    /// "something is" (`more`), which differ in the comma; so the commas come out right whichever
+    /// optional parameters are left out, and the grammar grows linearly.
+    fn rules(&self, lark: &mut String, rule: &str, grounds: Option<&Grounds>) {
+        let _ = writeln!(lark, "{rule}: {} {rule}_first0", literal(self.open));
+        let is_object = self.open == OBJECT;
+        let mut reachable = (true, false);
+        for (p, (key, param)) in self.params.iter().enumerate() {
+            let next = p + 1;
+            let (optional, has_value) = (!param.is_required(), has_value(param, grounds));
+            let key = if is_object { format!("{}: ", quoted(key)) } else { format!("{key}=") };
+            for (state, comma, reached) in [("first", "", reachable.0), ("more", ", ", reachable.1)]
+            {
+                if !reached {
+                    continue;
+                }
+                let given = literal(&format!("{comma}{key}"));
+                let given = has_value.then(|| format!("{given} {rule}_p{p} {rule}_more{next}"));
+                let left_out = optional.then(|| format!("{rule}_{state}{next}"));
+                let ways: Vec<String> = given.into_iter().chain(left_out).collect();
+                let _ = writeln!(lark, "{rule}_{state}{p}: {}", ways.join(" | "));
             }
-            let given = literal(&format!("{comma}{key}="));
-            let given = value.is_some().then(|| format!("{given} t{t}_p{p} t{t}_more{next}"));
-            let left_out = optional.then(|| format!("t{t}_{state}{next}"));
-            let ways: Vec<String> = given.into_iter().chain(left_out).collect();
-            let _ = writeln!(lark, "t{t}_{state}{p}: {}", ways.join(" | "));
+            reachable = (reachable.0 && optional, has_value || (reachable.1 && optional));
+            if has_value {
+                value_rules(lark, &format!("{rule}_p{p}"), param, is_object, grounds);
+            }
         }
-        reachable = (reachable.0 && optional, value.is_some() || (reachable.1 && optional));
-        if let Some(value) = value {
-            let _ = writeln!(lark, "t{t}_p{p}: {value}");
+        let (end, close) = (self.params.len(), literal(self.close));
+        if reachable.0 {
+            let _ = writeln!(lark, "{rule}_first{end}: {close}");
         }
-    }
-    let end = tool.params.len();
-    if reachable.0 {
-        let _ = writeln!(lark, "t{t}_first{end}: \")\"");
-    }
-    if reachable.1 {
-        let _ = writeln!(lark, "t{t}_more{end}: \")\"");
+        if reachable.1 {
+            let _ = writeln!(lark, "{rule}_more{end}: {close}");
+        }
     }
 }
 
-/// What may be written for a parameter; none where the request has nothing for it.
-fn value_rule(param: &Param, grounds: Option<&Grounds>) -> Option<String> {
+/// Whether the request has something that may be written for a parameter.
+fn has_value(param: &Param, grounds: Option<&Grounds>) -> bool {
+    match param.kind {
+        ParamKind::Array => param.items.as_ref().is_some_and(|item| has_value(item, grounds)),
+        ParamKind::Object => {
+            param.properties.values().all(|m| !m.is_required() || has_value(m, grounds))
+        }
+        _ => plain_value(param, false, grounds).is_some(),
+    }
+}
+
+/// The rules of a value that the request has. Within a list or an object words are always quoted.
+fn value_rules(
+    lark: &mut String,
+    rule: &str,
+    param: &Param,
+    is_nested: bool,
+    grounds: Option<&Grounds>,
+) {
+    match (param.kind, &param.items) {
+        (ParamKind::Array, Some(item)) => {
+            let more = match param.most_items().saturating_sub(1) {
+                0 => String::new(),
+                more => format!(" ({} {rule}_i){{0,{more}}}", literal(", ")),
+            };
+            let _ = writeln!(lark, "{rule}: \"[\" {rule}_i{more} \"]\"");
+            value_rules(lark, &format!("{rule}_i"), item, true, grounds);
+        }
+        (ParamKind::Object, _) => {
+            let members = Members { params: &param.properties, open: OBJECT, close: "}" };
+            members.rules(lark, rule, grounds);
+        }
+        _ => {
+            let value = plain_value(param, is_nested, grounds).unwrap_or_default();
+            let _ = writeln!(lark, "{rule}: {value}");
+        }
+    }
+}
+
+/// What may be written for a parameter that is neither a list nor an object; none where the request has
+/// nothing for it.
+fn plain_value(param: &Param, is_nested: bool, grounds: Option<&Grounds>) -> Option<String> {
+    let written = |text: &str| if is_nested { quoted(text) } else { written(text) };
     if let Some(grounds) = grounds {
         let values = match param.kind {
             ParamKind::Integer | ParamKind::Number => {
@@ -142,6 +200,7 @@ fn value_rule(param: &Param, grounds: Option<&Grounds>) -> Option<String> {
         ParamKind::Number => {
             range_rule("number", param.min.map(|n| json!(n)), param.max.map(|n| json!(n)))
         }
+        ParamKind::Array | ParamKind::Object => return None,
         ParamKind::String => match param.choices.as_deref() {
             Some(choices) if !choices.is_empty() => {
                 alternatives(&choices.iter().map(|choice| written(choice)).collect::<Vec<_>>())
@@ -175,7 +234,11 @@ fn range_rule(kind: &str, min: Option<Value>, max: Option<Value>) -> String {
 
 /// A string as the call syntax writes it.
 fn written(text: &str) -> String {
-    if is_bare_word(text) { text.to_owned() } else { Value::from(text).to_string() }
+    if is_bare_word(text) { text.to_owned() } else { quoted(text) }
+}
+
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
 }
 
 /// A Lark literal: its escapes are JSON's, but it wants DEL escaped too.

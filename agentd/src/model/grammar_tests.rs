@@ -1,3 +1,4 @@
+use agentd_tools::param::DEFAULT_MAX_ITEMS;
 use agentd_tools::spec::Kind;
 use agentd_tools::unit::Unit;
 use indexmap::IndexMap;
@@ -159,6 +160,87 @@ fn what_is_grounded_can_only_be_what_the_request_says() {
     accepts(&nothing, "none()");
 }
 
+fn list(item: Param, most: Option<usize>) -> Param {
+    let items = Some(Box::new(item));
+    Param { kind: ParamKind::Array, items, max_items: most, ..Param::default() }
+}
+
+fn object<const N: usize>(members: [(&str, Param); N]) -> Param {
+    let properties = members.into_iter().map(|(name, param)| (name.to_owned(), param)).collect();
+    Param { kind: ParamKind::Object, properties, ..Param::default() }
+}
+
+fn may_be_left_out(param: Param) -> Param {
+    Param { optional: true, ..param }
+}
+
+fn scene() -> ToolSpec {
+    let level = number(ParamKind::Integer, 0.0, 9.0);
+    let light =
+        object([("level", may_be_left_out(level)), ("colour", words(&["red", "dim white"]))]);
+    let rooms = list(words(&["hall", "attic"]), Some(3));
+    tool("scene", [("rooms".to_owned(), rooms), ("light".to_owned(), may_be_left_out(light))])
+}
+
+#[test]
+fn lists_and_objects_are_written_as_a_call_prints_them() {
+    let grammar = calls(&[&scene()], 1, None);
+    for text in [
+        r#"scene(rooms=["hall"])"#,
+        r#"scene(rooms=["attic", "hall", "hall"])"#,
+        r#"scene(rooms=["hall"], light={"colour": "dim white"})"#,
+        r#"scene(rooms=["hall"], light={"level": 9, "colour": "red"})"#,
+    ] {
+        accepts(&grammar, text);
+        let read = parse_calls(text).unwrap_or_else(|why| panic!("{why}: {text}"));
+        assert_eq!(answer(&read), text);
+    }
+    rejects(&grammar, "scene(rooms=[", "]");
+    rejects(&grammar, "scene(rooms=[", "hall");
+    rejects(&grammar, r#"scene(rooms=["hall","#, r#""attic""#);
+    rejects(&grammar, r#"scene(rooms=["hall", "hall", "hall""#, ", ");
+    rejects(&grammar, r#"scene(rooms=["hall"], light={"#, "}");
+    rejects(&grammar, r#"scene(rooms=["hall"], light={"level": 9"#, "}");
+    rejects(&grammar, r#"scene(rooms=["hall"], light={"colour": "red""#, ", ");
+}
+
+#[test]
+fn a_list_has_at_most_its_bound_of_items_and_may_hold_objects_with_lists() {
+    let flags = |most| {
+        let flag = Param { kind: ParamKind::Boolean, ..Param::default() };
+        calls(&[&tool("f", [("l".to_owned(), list(flag, most))])], 1, None)
+    };
+    let text = |n: usize| format!("f(l=[{}", vec!["true"; n].join(", "));
+    for (most, n) in [(Some(1), 1), (Some(2), 2), (None, DEFAULT_MAX_ITEMS)] {
+        accepts(&flags(most), &format!("{}])", text(n)));
+        rejects(&flags(most), &text(n), ", ");
+    }
+    let deep = list(object([("names", list(words(&["a"]), None))]), None);
+    let deep = calls(&[&tool("f", [("l".to_owned(), deep)])], 1, None);
+    accepts(&deep, r#"f(l=[{"names": ["a", "a"]}, {"names": ["a"]}])"#);
+}
+
+#[test]
+fn what_is_nested_is_grounded_too() {
+    let minutes = || Param { unit: Unit::of("minutes"), ..number(ParamKind::Integer, 1.0, 240.0) };
+    let time = Param { format: Some(Format::Time), ..Param::default() };
+    let specs = [
+        tool("run", [("minutes".to_owned(), list(minutes(), None))]),
+        tool(
+            "plan",
+            [("rest".to_owned(), object([("at", may_be_left_out(time)), ("for", minutes())]))],
+        ),
+    ];
+    let specs: Vec<_> = specs.iter().collect();
+    let said = calls(&specs, 1, Some(&Grounds::of("five minutes, then ten minutes, at 6pm")));
+    accepts(&said, "run(minutes=[5, 10])");
+    rejects(&said, "run(minutes=[5, 1", "5");
+    accepts(&said, r#"plan(rest={"at": "18:00", "for": 10})"#);
+    let less = calls(&specs, 1, Some(&Grounds::of("run it")));
+    rejects(&less, "", "run");
+    rejects(&less, "", "plan");
+}
+
 #[test]
 fn the_bounds_on_calls_and_on_text_hold_at_and_one_over() {
     let specs = greenhouse();
@@ -271,7 +353,7 @@ fn param() -> impl Strategy<Value = (Param, Value)> {
     let choices = prop::collection::vec(prop_oneof!["[a-z]{1,6}", "\\PC{1,8}", ".{0,4}"], 1..4);
     let param = prop_oneof![
         (choices, any::<prop::sample::Index>()).prop_map(|(choices, i)| {
-            let value = i.get(&choices).clone().into();
+            let value = Value::from(i.get(&choices).clone());
             (Param { choices: Some(choices), ..Param::default() }, value)
         }),
         // llguidance wants DEL escaped within a string, and serde_json does not escape it.
@@ -290,9 +372,19 @@ fn param() -> impl Strategy<Value = (Param, Value)> {
         any::<bool>()
             .prop_map(|b| (Param { kind: ParamKind::Boolean, ..Param::default() }, b.into())),
     ];
-    (param, any::<bool>()).prop_map(|((param, value), is_optional)| {
-        (if is_optional { optional(param, Value::Null) } else { param }, value)
-    })
+    (param, 0..4_u8, any::<bool>()).prop_map(
+        |((param, value), nested, is_optional): ((Param, Value), u8, bool)| {
+            let (param, value) = match nested {
+                0 => (list(param, Some(2)), json!([value.clone(), value])),
+                1 => (
+                    object([("a\"", param.clone()), ("b", may_be_left_out(param))]),
+                    json!({"a\"": value}),
+                ),
+                _ => (param, value),
+            };
+            (if is_optional { optional(param, Value::Null) } else { param }, value)
+        },
+    )
 }
 
 proptest! {
@@ -329,7 +421,11 @@ proptest! {
         // As the grammar wants it: free strings are always quoted.
         let text: Vec<_> = call.args.iter().map(|(key, value)| match (&params[key].0.0, value) {
             (Param { choices: Some(_), .. }, Value::String(word)) => format!("{key}={}", written(word)),
-            (_, value) => format!("{key}={value}"),
+            (Param { kind: ParamKind::String, .. }, value) => format!("{key}={value}"),
+            (_, value) => {
+                let call = Call { tool: String::new(), args: [(key.clone(), value.clone())].into_iter().collect() };
+                call.to_string().trim_start_matches('(').trim_end_matches(')').to_owned()
+            }
         }).collect();
         let text = format!("f({})", text.join(", "));
         let grammar = calls(&specs.iter().collect::<Vec<_>>(), 1, None);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::line;
 use serde_json::{Value, json};
 
 fn base() -> Value {
@@ -110,6 +111,70 @@ fn parameters_hang_together() {
     assert!(mistakes(|v| v["params"]["x"] = longest).is_empty());
     let same = json!({"type": "number", "min": 1, "max": 1, "default": 1});
     assert!(mistakes(|v| v["params"]["x"] = same).is_empty());
+}
+
+#[test]
+fn lists_and_objects_say_what_is_in_them() {
+    for (param, begins) in [
+        (json!({"type": "array"}), "`params.x.items` is missing"),
+        (json!({"items": {}}), "`params.x.items` is only for an `array`"),
+        (json!({"type": "array", "items": {"default": "a"}}), "`params.x.items` can be neither"),
+        (json!({"type": "array", "items": {"optional": true}}), "`params.x.items` can be neither"),
+        (json!({"type": "array", "items": {"min": 1}}), "`params.x.items.min` is only for"),
+        (
+            json!({"type": "array", "items": {}, "max_items": 0}),
+            "`params.x.max_items` must be 1 to 64",
+        ),
+        (
+            json!({"type": "array", "items": {}, "max_items": 65}),
+            "`params.x.max_items` must be 1 to",
+        ),
+        (json!({"max_items": 2}), "`params.x.max_items` is only for"),
+        (json!({"type": "object"}), "`params.x.properties` is missing"),
+        (json!({"properties": {"a": {}}}), "`params.x.properties` is only for"),
+        (
+            json!({"type": "object", "properties": {"A": {}}}),
+            "`params.x.properties.A` must be a lower",
+        ),
+        (json!({"optional": true, "default": "a"}), "`params.x.optional` says nothing beside"),
+        (
+            json!({"type": "array", "items": {"type": "integer"}, "default": [1, "a"]}),
+            "`params.x.default` does not pass: it[1] must be a whole number",
+        ),
+    ] {
+        finds(|v| v["params"]["x"] = param, begins);
+    }
+    let most = json!({"type": "array", "items": {}, "max_items": 64, "optional": true});
+    assert_eq!(mistakes(|v| v["params"]["x"] = most), [] as [String; 0]);
+}
+
+#[test]
+fn a_declaration_is_three_deep_and_no_deeper() {
+    let nested = |depth: usize| {
+        (1..depth).fold(json!({}), |inner, _| json!({"type": "array", "items": inner}))
+    };
+    assert_eq!(mistakes(|v| v["params"]["x"] = nested(3)), [] as [String; 0]);
+    let message = "`params.x.items.items.items.type` is nested more than 3 deep";
+    finds(|v| v["params"]["x"] = nested(4), message);
+}
+
+#[test]
+fn a_template_has_no_place_for_a_list_an_object_or_what_may_be_left_out() {
+    let list = json!({"type": "array", "items": {}});
+    let object = json!({"type": "object", "properties": {"a": {}}});
+    for (param, why) in [
+        (list, "`send` has the place `{x}`, which is a list, and a place takes one plain value"),
+        (object, "`send` has the place `{x}`, which is an object, and"),
+        (json!({"optional": true}), "`send` has the place `{x}`, which may be left out: give it a"),
+    ] {
+        let with = |place: &str, v: &mut Value| {
+            v["params"]["x"] = param.clone();
+            v[place] = json!("{x}");
+        };
+        finds(|v| with("send", v), why);
+        finds(|v| with("reply", v), &why.replace("send", "reply"));
+        assert!(mistakes(|v| v["params"]["x"] = param.clone()).is_empty(), "it is not named");
+    }
 }
 
 #[test]
