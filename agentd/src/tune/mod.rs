@@ -16,6 +16,7 @@ pub mod random;
 mod refuse;
 mod reword;
 pub mod sayable;
+mod split;
 pub mod trainer;
 mod values;
 pub mod verdict;

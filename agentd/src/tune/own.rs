@@ -23,6 +23,7 @@ use super::random::Random;
 use super::refuse::{self, Part, Vocabulary};
 use super::reword::{is_text, reword, reword_text};
 use super::sayable::Judge;
+use super::split::{Source, Split, What, known_texts};
 use crate::agent::pattern;
 use crate::agent::reflex::{SentenceError, normalise};
 use crate::command::Call;
@@ -34,19 +35,6 @@ pub const MAX_QUESTIONS: usize = 200;
 pub const A_HANDFUL: usize = 5;
 /// How many draws are tried for each sentence that is wanted.
 const TRIES: usize = 12;
-
-/// A sentence pattern or an example of a tool.
-#[derive(Debug, Clone, PartialEq)]
-struct Source {
-    tool: usize,
-    what: What,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-enum What {
-    Sentence(Vec<pattern::Part>),
-    Example(usize),
-}
 
 /// One's own tools, parted into what is learnt and what is held out.
 pub struct Own<'a> {
@@ -79,49 +67,10 @@ impl<'a> Own<'a> {
         seed: u64,
     ) -> Result<Self, Vec<SentenceError>> {
         let judge = Judge::new(tools)?;
-        let (mut learnt, mut held_out) = (Vec::new(), Vec::new());
-        for least in [3, 2] {
-            // Tools with two sources give one of them only where no tool has more.
-            if !held_out.is_empty() {
-                break;
-            }
-            learnt.clear();
-            for (at, mut sources) in (0..tools.len()).map(|at| (at, sources(tools, at))) {
-                Random::new(seed, at as u64).shuffle(&mut sources);
-                let share = if sources.len() < least { 0 } else { (sources.len() / 4).max(1) };
-                learnt.extend(sources.split_off(share));
-                held_out.extend(sources);
-            }
-        }
-        let mut own = Self {
-            tools,
-            seed,
-            max_calls,
-            learnt,
-            held_out,
-            texts: Texts::new(),
-            vocabulary: Vocabulary::of(tools),
-            judge,
-        };
-        own.texts = own.known_texts();
-        Ok(own)
-    }
-
-    /// Runs of words that learnt examples give for their parameters.
-    fn known_texts(&self) -> Texts {
-        let mut texts = Texts::new();
-        for source in &self.learnt {
-            let What::Example(at) = source.what else { continue };
-            let tool = &self.tools[source.tool];
-            for (name, value) in &tool.examples[at].call {
-                if let (Some(text), Some(_)) =
-                    (value.as_str(), tool.params.get(name).filter(|param| is_text(param)))
-                {
-                    texts.entry((tool.name.clone(), name.clone())).or_default().push(text.into());
-                }
-            }
-        }
-        texts
+        let Split { learnt, held_out } = Split::of(tools, seed);
+        let texts = known_texts(&learnt, tools);
+        let vocabulary = Vocabulary::of(tools);
+        Ok(Self { tools, seed, max_calls, learnt, held_out, texts, vocabulary, judge })
     }
 
     /// The questions, commands first. There are none where nothing can be held out.
@@ -311,14 +260,6 @@ impl<'a> Own<'a> {
         let say = reword_text(&say?, random);
         self.judge.admits(&say, &[]).then(|| pair(say, &[]))
     }
-}
-
-/// All sources of a tool. A sentence that does not compile was refused with the config.
-fn sources(tools: &[ToolSpec], tool: usize) -> Vec<Source> {
-    let sentences = tools[tool].sentences.iter().filter_map(|text| pattern::parse(text).ok());
-    let sentences = sentences.map(What::Sentence);
-    let examples = (0..tools[tool].examples.len()).map(What::Example);
-    sentences.chain(examples).map(|what| Source { tool, what }).collect()
 }
 
 fn pair(say: String, calls: &[Call]) -> Pair {

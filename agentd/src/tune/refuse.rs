@@ -9,6 +9,7 @@ use agentd_tools::spec::{EffectKind, ParamKind, ToolSpec};
 
 use super::expand::{Phrase, Piece};
 use super::random::Random;
+use super::reword::is_text;
 use crate::agent::reflex::{normalise, spoken};
 use crate::ground::Grounds;
 
@@ -209,7 +210,9 @@ pub(super) fn lacking(
         let param = tool.params.get(name);
         param.filter(|param| {
             let several = param.choices.as_ref().is_none_or(|choices| choices.len() > 1);
-            param.default.is_none() && several && param.kind != ParamKind::Boolean
+            // Nobody can tell an order without a text from one whose text is short.
+            let is_value = param.kind != ParamKind::Boolean && !is_text(param);
+            param.default.is_none() && several && is_value
         })
     };
     let places: Vec<usize> = (0..phrase.pieces.len())

@@ -69,7 +69,8 @@ async fn make(args: &TuneArgs, config: &Config) -> Result<ExitCode, Failure> {
     eprintln!("{}", report::held_out(&held_out));
     let learnt = own.toolsets(0, args.toolsets, PAIRS, &own::sentences(&held_out.toolset.pairs));
     if args.data_only {
-        return print_data(args, &learnt).map_err(|error| unavailable(&error));
+        return report::print_data(args.out.as_deref(), &learnt)
+            .map_err(|error| unavailable(&error));
     }
     let making = Making::begin(args, config).await?;
     let general = making.of_others("exam", EXAMINED_SEED, EXAMINED).await?;
@@ -300,23 +301,4 @@ fn shown(config: &Config) -> Value {
     let tools = Toolset { tools: config.tool.clone(), pairs: Vec::new() }.to_json();
     let sentences: Value = config.tool.iter().map(|tool| json!(tool.sentences)).collect();
     json!([tools, sentences])
-}
-
-fn print_data(args: &TuneArgs, toolsets: &[Toolset]) -> io::Result<ExitCode> {
-    let mut text = String::new();
-    for toolset in toolsets {
-        text += &format!("{}\n", toolset.to_json());
-    }
-    match &args.out {
-        Some(out) => std::fs::write(out, text)?,
-        // `head` is enough for who only wants to see it.
-        None => match io::stdout().lock().write_all(text.as_bytes()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error),
-            _ => {}
-        },
-    }
-    for (tool, count) in own::counts(toolsets) {
-        eprintln!("{count:6} {tool}");
-    }
-    Ok(ExitCode::SUCCESS)
 }

@@ -1,10 +1,13 @@
 //! What an examination before and after says, for people and for programs.
 
+use std::io::{self, Write as _};
 use std::path::Path;
+use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use crate::tune::own::{A_HANDFUL, HeldOut};
+use crate::tune::lessons::Toolset;
+use crate::tune::own::{self, A_HANDFUL, HeldOut};
 use crate::tune::verdict::{Paired, Verdict, judge};
 
 /// What was answered before and after.
@@ -90,10 +93,29 @@ pub(super) fn held_out(held_out: &HeldOut) -> String {
     text
 }
 
+/// Prints toolsets, or writes them to a file, and tells how many sentences each tool has.
+pub(super) fn print_data(out: Option<&Path>, toolsets: &[Toolset]) -> io::Result<ExitCode> {
+    let mut text = String::new();
+    for toolset in toolsets {
+        text += &format!("{}\n", toolset.to_json());
+    }
+    match out {
+        Some(out) => std::fs::write(out, text)?,
+        // `head` is enough for who only wants to see it.
+        None => match io::stdout().lock().write_all(text.as_bytes()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error),
+            _ => {}
+        },
+    }
+    for (tool, count) in own::counts(toolsets) {
+        eprintln!("{count:6} {tool}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tune::lessons::Toolset;
 
     #[test]
     fn commands_and_refusals_are_told_apart_and_judged_together() {
