@@ -2,30 +2,18 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use agentd::agent::prompt;
-use agentd::command::Call;
-use agentd::feed::Feed;
-use agentd::ground::Grounds;
-use agentd::health::Health;
-use agentd::metrics::Metrics;
 use agentd::model::config::{ModelConfig, Source};
-use agentd::model::supervisor::Supervisor;
-use agentd::model::{Ask, Model, ModelError, State, grammar};
+use agentd::model::{Model, grammar};
+use agentd::tune::exam;
 use agentd_tools::ToolSpec;
-use agentd_tools::spec::Priority;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
 use super::Args;
 use super::cases::{self, Case, Set};
 use super::score::{self, Mark, Tally};
-
-/// The longest that one question may take; the first of a machine pays for its tools.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Examines all chosen sets. Returns each set's marks.
 pub(crate) async fn all(args: &Args) -> Result<Vec<(String, Tally)>> {
@@ -46,19 +34,15 @@ pub(crate) async fn all(args: &Args) -> Result<Vec<(String, Tally)>> {
     let config = ModelConfig {
         threads: args.threads,
         adapter: args.adapter.clone(),
+        grounded: !args.ungrounded,
+        max_calls: args.max_calls,
         ..ModelConfig::default()
     };
     let source = Source::File { name: "exam".into(), path: args.model.clone() };
-    let (health, metrics) = (Health::new(Feed::default()), Arc::new(Metrics::default()));
-    let (model, supervisor) = Supervisor::new(&config, &source, worker()?, health, metrics);
-    let stop = CancellationToken::new();
-    let examination = async {
-        let marks = ask_all(args, &machines, &sets, &model).await;
-        stop.cancel();
-        marks
-    };
-    let (marks, ()) = tokio::join!(examination, supervisor.run(stop.clone()));
-    marks
+    let marks = exam::with_model(&config, &source, worker()?, async |model| {
+        ask_all(args, &config, &machines, &sets, &model).await
+    });
+    marks.await.map_err(|cause| anyhow!(cause))?
 }
 
 /// The daemon's program, which stands beside this one.
@@ -73,11 +57,11 @@ fn worker() -> Result<PathBuf> {
 
 async fn ask_all(
     args: &Args,
+    config: &ModelConfig,
     machines: &cases::Machines,
     sets: &[Set],
     model: &Model,
 ) -> Result<Vec<(String, Tally)>> {
-    ready(model).await?;
     let mut failures = match &args.failures {
         Some(path) => {
             Some(std::fs::File::create(path).with_context(|| path.display().to_string())?)
@@ -97,8 +81,9 @@ async fn ask_all(
                     None => case.clone(),
                 };
             let tools = &machines[&case.machine];
-            let (answer, text, confidence, ms) = ask(args, tools, case, model).await?;
-            let mark = Mark { ms, confidence, ..score::mark(case, tools, &answer) };
+            let exam::Given { calls, text, confidence, ms } =
+                ask(config, tools, case, model).await?;
+            let mark = Mark { ms, confidence, ..score::mark(case, tools, &calls) };
             if let Some(file) = failures.as_mut().filter(|_| !mark.is_exact) {
                 let line = json!({
                     "id": case.id, "machine": case.machine, "say": case.say, "expect": case.expect, "answer": text, "confidence": confidence,
@@ -117,48 +102,15 @@ async fn ask_all(
     Ok(results)
 }
 
-async fn ready(model: &Model) -> Result<()> {
-    let mut state = model.watch();
-    let state = state.wait_for(|state| matches!(state, State::Ready { .. } | State::Down { .. }));
-    match &*state.await? {
-        State::Down { cause, .. } => bail!("the model cannot be used: {cause}"),
-        _ => Ok(()),
-    }
-}
-
 async fn ask(
-    args: &Args,
+    config: &ModelConfig,
     tools: &[ToolSpec],
     case: &Case,
     model: &Model,
-) -> Result<(Vec<Call>, String, f32, u32)> {
-    let mut preamble = prompt::preamble(tools);
-    for before in &case.before {
-        preamble.extend(prompt::exchange(&before.say, &grammar::answer(&before.calls)));
-    }
-    let grounds = (!args.ungrounded).then(|| {
-        let earlier = case.before.last().map_or("", |before| before.say.as_str());
-        Grounds::of(&case.say).and_before(earlier)
-    });
-    let specs: Vec<&ToolSpec> = tools.iter().collect();
-    let grammar = grammar::calls(&specs, args.max_calls, grounds.as_ref());
-    let asked = Instant::now();
-    let question = Ask {
-        messages: prompt::messages(&preamble, &case.say),
-        grammar,
-        max_tokens: ModelConfig::default().max_tokens,
-        priority: Priority::Normal,
-        deadline: asked + PATIENCE,
-        pieces: None,
-    };
-    let answer = model.ask(question).await;
-    let ms = u32::try_from(asked.elapsed().as_millis()).unwrap_or(u32::MAX);
-    let (text, confidence) = match answer {
-        Ok(answer) => (answer.text, answer.confidence),
-        // It wrote and wrote: in production the command fails.
-        Err(ModelError::Refused(why)) => (why, 0.0),
-        Err(error) => return Err(error).with_context(|| format!("{}: {}", case.id, case.say)),
-    };
-    let failed = || vec![Call { tool: "(failed)".into(), args: agentd_tools::Args::new() }];
-    Ok((grammar::parse_calls(&text).unwrap_or_else(|_| failed()), text, confidence, ms))
+) -> Result<exam::Given> {
+    let turn = |before: &cases::Before| (before.say.clone(), grammar::answer(&before.calls));
+    let before: Vec<_> = case.before.iter().map(turn).collect();
+    let question = exam::Question { tools, before: &before, say: &case.say };
+    let given = exam::ask(model, config, &question).await;
+    given.with_context(|| format!("{}: {}", case.id, case.say))
 }

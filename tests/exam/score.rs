@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use agentd::command::Call;
-use agentd_tools::args::check_args;
-use agentd_tools::spec::Param;
-use agentd_tools::{Args, ToolSpec};
+use agentd::tune::mark::{Share, is_same};
+use agentd_tools::ToolSpec;
 use serde_json::{Map, Value, json};
 
 use super::cases::Case;
@@ -34,16 +33,12 @@ pub(crate) fn mark(case: &Case, tools: &[ToolSpec], answer: &[Call]) -> Mark {
         calls => calls.iter().map(|call| call.tool.as_str()).collect::<Vec<_>>().join(" + "),
     };
     let same_tools = |right: &Vec<Call>| names(right) == names(answer);
-    let same = |right: &Vec<Call>| {
-        same_tools(right)
-            && right.iter().zip(answer).all(|(right, given)| is_same(right, given, tools))
-    };
     Mark {
         wanted: names(&case.expect),
         got: names(answer),
         is_exact: match &case.possible {
             Some(possible) => possible.is_met_by(answer, tools),
-            None => ways().any(same),
+            None => ways().any(|right| is_same(right, answer, tools)),
         },
         is_right_tool: ways().any(same_tools),
         confidence: 0.0,
@@ -51,74 +46,10 @@ pub(crate) fn mark(case: &Case, tools: &[ToolSpec], answer: &[Call]) -> Mark {
     }
 }
 
-/// The same call after what production puts right: defaults filled in, words as declared.
-fn is_same(right: &Call, given: &Call, tools: &[ToolSpec]) -> bool {
-    let Some(spec) = tools.iter().find(|spec| spec.name == right.tool) else { return false };
-    let (Ok(right), Ok(given)) = (check_args(spec, &right.args), check_args(spec, &given.args))
-    else {
-        return false;
-    };
-    let is_same = |(name, param): (&String, &Param)| is_same_value(name, param, &right, &given);
-    spec.params.iter().all(is_same)
-}
-
-fn is_same_value(name: &str, param: &Param, right: &Args, given: &Args) -> bool {
-    match (right.get(name), given.get(name)) {
-        (Some(Value::Number(right)), Some(Value::Number(given))) => {
-            let difference =
-                right.as_f64().unwrap_or(f64::NAN) - given.as_f64().unwrap_or(f64::NAN);
-            difference.abs() < 1e-6
-        }
-        // A person's own words are the same without the signs around them.
-        (Some(Value::String(right)), Some(Value::String(given))) if param.verbatim => {
-            bare(right) == bare(given)
-        }
-        (right, given) => right == given,
-    }
-}
-
-fn bare(text: &str) -> String {
-    text.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase()
-}
-
 /// Marks of one set, counted.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tally {
     marks: Vec<Mark>,
-}
-
-/// A share with its 95 % interval.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Share {
-    pub(crate) hits: usize,
-    pub(crate) of: usize,
-}
-
-impl Share {
-    fn percent(self) -> f64 {
-        100.0 * self.hits as f64 / self.of.max(1) as f64
-    }
-
-    /// Wilson's interval, in percent: it stays within 0 to 100 and is honest for few cases.
-    fn interval(self) -> (f64, f64) {
-        const Z: f64 = 1.959_964;
-        let (n, p) = (self.of.max(1) as f64, self.hits as f64 / self.of.max(1) as f64);
-        let centre = (p + Z * Z / (2.0 * n)) / (1.0 + Z * Z / n);
-        let half = Z / (1.0 + Z * Z / n) * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
-        (100.0 * (centre - half), 100.0 * (centre + half))
-    }
-
-    /// As `84.2 % (78.1 to 88.9, n 190)`.
-    pub(crate) fn text(self) -> String {
-        let (low, high) = self.interval();
-        format!("{:5.1} % ({low:.1} to {high:.1}, n {})", self.percent(), self.of)
-    }
-
-    fn json(self) -> Value {
-        let round = |value: f64| (value * 10.0).round() / 10.0;
-        let (low, high) = self.interval();
-        json!({"percent": round(self.percent()), "low": round(low), "high": round(high), "n": self.of})
-    }
 }
 
 impl Tally {
@@ -246,16 +177,6 @@ mod tests {
     }
 
     #[test]
-    fn verbatim_words_are_the_same_without_the_signs_around_them() {
-        let case = case(vec![call(json!({"device": "fan", "text": "The motor hums"}))]);
-        let exact = |text: &str| {
-            mark(&case, &tools(), &[call(json!({"device": "fan", "text": text}))]).is_exact
-        };
-        assert!(exact("the motor hums."));
-        assert!(!exact("motor hums"));
-    }
-
-    #[test]
     fn where_values_are_possible_the_leaderboards_rules_mark_and_not_ours() {
         let mut case = case(vec![call(json!({"device": "pump"}))]);
         let possible = json!({"tool": "run", "args": {"device": ["pump"], "minutes": [5, ""]}});
@@ -263,16 +184,5 @@ mod tests {
         let exact = |args| mark(&case, &tools(), &[call(args)]).is_exact;
         assert!(exact(json!({"device": "P.U.M.P"})));
         assert!(!exact(json!({"device": "pump", "minutes": "5"})), "which production puts right");
-    }
-
-    #[test]
-    fn the_interval_holds_its_share_and_is_narrower_for_more_cases() {
-        let (few, many) = (Share { hits: 8, of: 10 }, Share { hits: 800, of: 1000 });
-        let (low, high) = many.interval();
-        assert!(low > 77.0 && low < 80.0 && high > 80.0 && high < 83.0, "{low} {high}");
-        assert!(few.interval().0 < low && few.interval().1 > high);
-        let all = Share { hits: 10, of: 10 }.interval();
-        assert!(all.0 < 100.0 && all.1 <= 100.0 + 1e-9, "{all:?}");
-        assert_eq!(Share { hits: 0, of: 0 }.percent(), 0.0);
     }
 }

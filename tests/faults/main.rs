@@ -26,7 +26,6 @@ mod oracle;
 mod plan;
 mod power;
 mod proxy;
-mod random;
 mod report;
 mod trace;
 mod traffic;
@@ -35,6 +34,7 @@ mod watcher;
 use std::os::unix::process::CommandExt as _;
 use std::process::ExitCode;
 
+use agentd::tune::random;
 use clap::Parser;
 use tokio::task::JoinHandle;
 

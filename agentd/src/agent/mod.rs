@@ -6,6 +6,7 @@
 
 mod execute;
 pub mod memory;
+pub mod pattern;
 pub mod prompt;
 pub mod reflex;
 pub mod reply;

@@ -5,7 +5,7 @@
 //! An example of a tool is a sentence too. Where sentences mean different calls, the one with more
 //! fixed letters wins; where none has more, nobody knows what was meant and the model is asked.
 //!
-//! Bounds: a sentence has at most [`MAX_SENTENCE_CHARS`]; what is said is matched in time linear in its
+//! Bounds: a sentence has at most [`pattern::MAX_CHARS`]; what is said is matched in time linear in its
 //! length, because the `regex` crate does not backtrack.
 
 use std::fmt::Write as _;
@@ -14,10 +14,8 @@ use agentd_tools::spec::{Param, ParamKind, ToolSpec};
 use regex::Regex;
 use serde_json::{Map, Value};
 
+use super::pattern::{self, Part};
 use crate::command::Call;
-
-/// The longest sentence, in characters.
-pub const MAX_SENTENCE_CHARS: usize = 500;
 
 /// All known sentences.
 #[derive(Debug, Default)]
@@ -133,15 +131,10 @@ fn value(param: &Param, heard: &str) -> Value {
     }
 }
 
-/// Lower case, single spaces, no punctuation at the end.
-fn normalise(text: &str) -> String {
-    let words: Vec<&str> = without_end_marks(text).split_whitespace().collect();
+/// What was said as sentences are matched with it: lower case, single spaces, no punctuation at the end.
+pub fn normalise(text: &str) -> String {
+    let words: Vec<&str> = pattern::without_end_marks(text).split_whitespace().collect();
     lower(&words.join(" "))
-}
-
-/// Without what ends a sentence in writing, which nobody says and a voice assistant may leave out.
-fn without_end_marks(text: &str) -> &str {
-    text.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, '.' | '!' | '?' | ',' | ';'))
 }
 
 /// Lower case, character by character, so that a sentence and what is said agree wherever a word ends:
@@ -151,7 +144,7 @@ fn lower(text: &str) -> String {
 }
 
 /// A declared word as people say it. A sign before a number is not a space: -5 is not 5.
-fn spoken(choice: &str) -> String {
+pub fn spoken(choice: &str) -> String {
     let signed = choice.starts_with('-') && choice[1..].starts_with(|c: char| c.is_ascii_digit());
     let (sign, word) = choice.split_at(usize::from(signed));
     let words: Vec<&str> = word.split(['_', '-', ' ']).filter(|word| !word.is_empty()).collect();
@@ -159,24 +152,17 @@ fn spoken(choice: &str) -> String {
 }
 
 fn compile(tool: &ToolSpec, text: &str) -> Result<Sentence, String> {
-    if text.chars().count() > MAX_SENTENCE_CHARS {
-        return Err(format!("has more than {MAX_SENTENCE_CHARS} characters"));
-    }
-    let mut compiler = Compiler {
-        chars: without_end_marks(text).chars().collect(),
-        at: 0,
-        tool,
-        letters: 0,
-        slots: Vec::new(),
-        space: true,
-    };
-    let pattern = compiler.sequence(None)?;
+    let parts = pattern::parse(text)?;
+    let mut compiler = Compiler { tool, letters: 0, slots: Vec::new() };
+    let mut regex = String::from("^");
+    compiler.sequence(&parts, &mut regex)?;
+    regex.push('$');
     for (name, param) in &tool.params {
         if param.is_required() && !compiler.slots.iter().any(|(slot, _)| slot == name) {
             return Err(format!("does not say `{{{name}}}`, which has no default"));
         }
     }
-    let regex = Regex::new(&format!("^{pattern}$")).map_err(|e| format!("is too complex: {e}"))?;
+    let regex = Regex::new(&regex).map_err(|e| format!("is too complex: {e}"))?;
     Ok(Sentence {
         tool: tool.name.clone(),
         regex,
@@ -185,76 +171,49 @@ fn compile(tool: &ToolSpec, text: &str) -> Result<Sentence, String> {
     })
 }
 
+/// Writes the regular expression of a pattern.
 struct Compiler<'a> {
-    chars: Vec<char>,
-    at: usize,
     tool: &'a ToolSpec,
     letters: usize,
     slots: Vec<(String, Param)>,
-    /// Whether a space stands before the next word. Every word is matched with the space before it, so
-    /// that leaving one out leaves no second space behind.
-    space: bool,
 }
 
 impl Compiler<'_> {
-    /// Compiles up to `end`, which is not consumed; `|` separates choices inside brackets.
-    fn sequence(&mut self, end: Option<char>) -> Result<String, String> {
-        let mut out = String::new();
-        while let Some(&c) = self.chars.get(self.at) {
-            match c {
-                _ if Some(c) == end => return Ok(out),
-                '|' if end.is_some() => {
-                    out.push('|');
-                    self.at += 1;
-                    self.space = true;
+    fn sequence(&mut self, parts: &[Part], out: &mut String) -> Result<(), String> {
+        for part in parts {
+            match part {
+                Part::Letters(letters) => {
+                    self.letters += letters.chars().filter(|c| *c != ' ').count();
+                    out.push_str(&regex::escape(&lower(letters)));
                 }
-                '(' => out.push_str(&self.group(')', "")?),
-                '[' => out.push_str(&self.group(']', "?")?),
-                '{' => self.slot(&mut out)?,
-                ')' | ']' | '}' | '|' => return Err(format!("has a `{c}` without its partner")),
-                c if c.is_whitespace() => {
-                    self.at += 1;
-                    self.space = true;
+                Part::Choice(ways) => self.ways(ways, out)?,
+                Part::Optional(ways) => {
+                    // What may be left out does not make a match more certain.
+                    let letters = self.letters;
+                    self.ways(ways, out)?;
+                    self.letters = letters;
+                    out.push('?');
                 }
-                c => {
-                    if std::mem::take(&mut self.space) {
-                        out.push(' ');
-                    }
-                    self.letters += 1;
-                    out.push_str(&regex::escape(&lower(c.encode_utf8(&mut [0; 4]))));
-                    self.at += 1;
-                }
+                Part::Slot { name, spaced } => self.slot(name, *spaced, out)?,
             }
         }
-        match end {
-            Some(end) => Err(format!("lacks a `{end}`")),
-            None => Ok(out),
-        }
+        Ok(())
     }
 
-    fn group(&mut self, end: char, suffix: &str) -> Result<String, String> {
-        self.at += 1;
-        self.space = true;
-        let letters = self.letters;
-        let inner = self.sequence(Some(end))?;
-        if suffix == "?" {
-            // What may be left out does not make a match more certain.
-            self.letters = letters;
+    fn ways(&mut self, ways: &[Vec<Part>], out: &mut String) -> Result<(), String> {
+        for (i, way) in ways.iter().enumerate() {
+            out.push_str(if i == 0 { "(?:" } else { "|" });
+            self.sequence(way, out)?;
         }
-        self.at += 1;
-        self.space = false;
-        Ok(format!("(?:{inner}){suffix}"))
+        out.push(')');
+        Ok(())
     }
 
-    fn slot(&mut self, out: &mut String) -> Result<(), String> {
-        let rest = &self.chars[self.at + 1..];
-        let length = rest.iter().position(|c| *c == '}').ok_or("lacks a `}`")?;
-        let name: String = rest[..length].iter().collect();
-        let Some(param) = self.tool.params.get(&name) else {
+    fn slot(&mut self, name: &str, spaced: bool, out: &mut String) -> Result<(), String> {
+        let Some(param) = self.tool.params.get(name) else {
             return Err(format!("names `{{{name}}}`, which is not a parameter"));
         };
-        self.at += length + 2;
-        if std::mem::take(&mut self.space) {
+        if spaced {
             out.push(' ');
         }
         let values = match (param.kind, &param.choices) {
@@ -277,7 +236,7 @@ impl Compiler<'_> {
         };
         // Writing to a String does not fail.
         let _ = write!(out, "(?P<s{}>{values})", self.slots.len());
-        self.slots.push((name, param.clone()));
+        self.slots.push((name.to_owned(), param.clone()));
         Ok(())
     }
 }
@@ -405,7 +364,7 @@ mod tests {
             let errors = Reflex::new(&[tool]).expect_err(sentence);
             assert!(errors[0].problem.contains(problem), "{}", errors[0]);
         }
-        let long = format!("{} {{device}} {{state}}", "a".repeat(MAX_SENTENCE_CHARS - 17));
+        let long = format!("{} {{device}} {{state}}", "a".repeat(pattern::MAX_CHARS - 17));
         assert!(Reflex::new(&[tool(&[&long])]).is_ok(), "{}", long.len());
         assert!(Reflex::new(&[tool(&[&format!("a{long}")])]).is_err());
     }

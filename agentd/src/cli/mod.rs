@@ -68,9 +68,8 @@ enum Commands {
     /// Install and list models
     #[command(subcommand)]
     Model(models::ModelCommand),
-    /// Prepare the training of an adapter
-    #[command(subcommand)]
-    Tune(tune::TuneCommand),
+    /// Tune the model for a machine: its tools and examples in, an adapter out
+    Tune(tune::TuneArgs),
     /// Hold a model for the daemon (started by it)
     #[command(hide = true)]
     Worker(model::worker::WorkerArgs),
@@ -120,7 +119,7 @@ pub fn main() -> ExitCode {
         Commands::Outbox(command) => runtime.block_on(outbox::run(&command)),
         Commands::Audit(command) => audit::run(&command),
         Commands::Model(command) => models::run(&command),
-        Commands::Tune(command) => tune::run(&command),
+        Commands::Tune(args) => runtime.block_on(tune::run(&args)),
         Commands::Worker(_) => ExitCode::from(USAGE),
     };
     // A reader of standard input may still wait for a line; nothing waits for it.

@@ -15,8 +15,8 @@ pub struct ModelConfig {
     pub name: Option<String>,
     /// A GGUF file. Set it to use a model that is not in the catalogue; it goes before `name`.
     pub path: Option<PathBuf>,
-    /// A LoRA adapter (GGUF) for the model, or `none`. Set it to use one that was tuned for this machine.
-    /// Default: the built-in one, where it is for the model.
+    /// A LoRA adapter (GGUF) for the model, or `none`. Set it to use one that was tuned for this machine
+    /// (`agentd tune --config FILE`). Default: the built-in one, where it is for the model.
     pub adapter: Option<PathBuf>,
     /// Where pulled models are. Set it where they should lie on another disk. Default:
     /// `/var/lib/agentd/models` for root and where it exists, else `~/.local/share/agentd/models`.

@@ -17,6 +17,7 @@ use agentd_tools::ToolSpec;
 use llama_cpp_2::token::LlamaToken;
 use llguidance::Matcher;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use toktrie::TokEnv;
 
 use crate::agent::prompt;
@@ -39,20 +40,36 @@ pub struct Toolset {
     pub pairs: Vec<Pair>,
 }
 
+impl Toolset {
+    /// As a line that is read back: of the tools what a model sees.
+    pub fn to_json(&self) -> Value {
+        let examples = |tool: &ToolSpec| -> Value {
+            tool.examples.iter().map(|e| json!({"say": e.say, "call": e.call})).collect()
+        };
+        let tools = self.tools.iter().map(|tool| {
+            json!({
+                "name": tool.name, "description": tool.description, "kind": tool.kind,
+                "params": tool.params, "examples": examples(tool),
+            })
+        });
+        json!({"tools": tools.collect::<Value>(), "pairs": self.pairs})
+    }
+}
+
 /// A sentence and its answer.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pair {
     /// The sentence.
     pub say: String,
     /// What was said and answered before.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub before: Vec<Turn>,
     /// The calls, one a line, or `none()`.
     pub answer: String,
 }
 
 /// What was said and answered before.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Turn {
     /// The sentence.
     pub say: String,

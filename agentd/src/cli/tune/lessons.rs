@@ -1,41 +1,33 @@
-//! `agentd tune`: what training needs of this program.
+//! `agentd tune lessons`: toolsets as tokens.
 
 use std::io::{self, BufRead as _, BufWriter, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{BAD_DATA, UNAVAILABLE, fail};
+use crate::cli::{BAD_DATA, UNAVAILABLE, fail};
 use crate::tune::lessons::{Teacher, Toolset};
 
-#[derive(Debug, Clone, clap::Subcommand)]
-pub(super) enum TuneCommand {
-    /// Turn toolsets with sentences and calls (JSONL on standard input) into lessons for training
-    #[command(
-        after_help = "Each line in: {\"tools\": [...], \"pairs\": [{\"say\", \"answer\"}]}. Each line out: the tokens \
-                      of prompt and answer, and where the grammar leaves a choice.\n\nExample:\n  agentd tune lessons \
-                      --model model.gguf < data.jsonl > lessons.jsonl"
-    )]
-    Lessons {
-        /// The GGUF file of the model that is trained
-        #[arg(long, value_name = "FILE")]
-        model: PathBuf,
-        /// The most calls of an answer
-        #[arg(long, default_value_t = 2)]
-        max_calls: usize,
-        /// Every so many toolsets get examples in their prompt; 0: none does
-        #[arg(long, default_value_t = 4)]
-        examples_every: usize,
-        /// How many pairs of such a toolset are examples
-        #[arg(long, default_value_t = 6)]
-        examples: usize,
-        /// Tell each pair that is left out, and why
-        #[arg(long)]
-        verbose: bool,
-    },
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct LessonsArgs {
+    /// The GGUF file of the model that is trained
+    #[arg(long, value_name = "FILE")]
+    model: PathBuf,
+    /// The most calls of an answer
+    #[arg(long, default_value_t = 2)]
+    max_calls: usize,
+    /// Every so many toolsets get examples in their prompt; 0: none does
+    #[arg(long, default_value_t = 4)]
+    examples_every: usize,
+    /// How many pairs of such a toolset are examples
+    #[arg(long, default_value_t = 6)]
+    examples: usize,
+    /// Tell each pair that is left out, and why
+    #[arg(long)]
+    verbose: bool,
 }
 
-pub(super) fn run(command: &TuneCommand) -> ExitCode {
-    let TuneCommand::Lessons { model, max_calls, examples_every, examples, verbose } = command;
+pub(super) fn run(args: &LessonsArgs) -> ExitCode {
+    let LessonsArgs { model, max_calls, examples_every, examples, verbose } = args;
     let mut teacher = match Teacher::new(model, *max_calls) {
         Ok(teacher) => teacher,
         Err(why) => return fail(UNAVAILABLE, &why),

@@ -4,18 +4,18 @@
 
 /// The generator.
 #[derive(Debug, Clone)]
-pub(crate) struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
     /// The numbers of one stream of a seed. Streams of one seed have nothing to do with one another.
-    pub(crate) fn new(seed: u64, stream: u64) -> Self {
+    pub fn new(seed: u64, stream: u64) -> Self {
         let mut seeds = Self(seed);
-        let base = seeds.next();
-        Self(base ^ Self(stream).next())
+        let base = seeds.next_u64();
+        Self(base ^ Self(stream).next_u64())
     }
 
     /// The next number.
-    pub(crate) fn next(&mut self) -> u64 {
+    pub fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -24,19 +24,36 @@ impl Random {
     }
 
     /// A number from `from` to `to`, both included.
-    pub(crate) fn between(&mut self, from: u64, to: u64) -> u64 {
+    pub fn between(&mut self, from: u64, to: u64) -> u64 {
         // The high half of the product is spread as evenly as 64 bits allow for spans as small as ours.
         let span = u128::from(to - from) + 1;
-        from + ((u128::from(self.next()) * span) >> 64) as u64
+        from + ((u128::from(self.next_u64()) * span) >> 64) as u64
     }
 
     /// True once in so many times.
-    pub(crate) fn one_in(&mut self, times: u64) -> bool {
+    pub fn one_in(&mut self, times: u64) -> bool {
         self.between(1, times) == 1
     }
 
+    /// Whether something happens that happens so many times in a hundred.
+    pub fn percent(&mut self, times: u64) -> bool {
+        self.between(1, 100) <= times
+    }
+
+    /// One of them, of which there must be some.
+    pub fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+        &of[self.between(0, of.len() as u64 - 1) as usize]
+    }
+
+    /// Puts them into another order (Fisher and Yates).
+    pub fn shuffle<T>(&mut self, of: &mut [T]) {
+        for last in (1..of.len()).rev() {
+            of.swap(last, self.between(0, last as u64) as usize);
+        }
+    }
+
     /// One of them, each as often as its weight says.
-    pub(crate) fn weighted<T: Copy>(&mut self, choices: &[(u64, T)]) -> T {
+    pub fn weighted<T: Copy>(&mut self, choices: &[(u64, T)]) -> T {
         let total: u64 = choices.iter().map(|(weight, _)| weight).sum();
         let mut at = self.between(1, total);
         for (weight, choice) in choices {
@@ -59,7 +76,7 @@ mod tests {
         for known in
             [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]
         {
-            assert_eq!(random.next(), known);
+            assert_eq!(random.next_u64(), known);
         }
     }
 
@@ -78,7 +95,7 @@ mod tests {
 
     #[test]
     fn streams_of_one_seed_differ() {
-        assert_ne!(Random::new(7, 0).next(), Random::new(7, 1).next());
-        assert_ne!(Random::new(7, 0).next(), Random::new(8, 0).next());
+        assert_ne!(Random::new(7, 0).next_u64(), Random::new(7, 1).next_u64());
+        assert_ne!(Random::new(7, 0).next_u64(), Random::new(8, 0).next_u64());
     }
 }

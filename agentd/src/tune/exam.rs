@@ -1,0 +1,176 @@
+//! Asks questions as production does: its prompt, its grammar, its worker. Only policy and devices are left out.
+//!
+//! Bound: a question takes [`PATIENCE`] at most.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use agentd_tools::spec::Priority;
+use agentd_tools::{Args, ToolSpec};
+use tokio_util::sync::CancellationToken;
+
+use super::lessons::Toolset;
+use super::mark;
+use crate::agent::prompt;
+use crate::command::Call;
+use crate::feed::Feed;
+use crate::ground::Grounds;
+use crate::health::Health;
+use crate::metrics::Metrics;
+use crate::model::config::{ModelConfig, Source};
+use crate::model::supervisor::Supervisor;
+use crate::model::{Ask, Model, ModelError, State, grammar};
+
+/// The longest that one question may take; the first of a machine pays for its tools.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A question.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// The machine's tools.
+    pub tools: &'a [ToolSpec],
+    /// What was said and answered before.
+    pub before: &'a [(String, String)],
+    /// The sentence.
+    pub say: &'a str,
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Given {
+    /// The calls; one of a tool that is none where the answer is no call.
+    pub calls: Vec<Call>,
+    /// What was written, or why nothing was.
+    pub text: String,
+    /// How sure it is, 0 to 1.
+    pub confidence: f32,
+    /// What it took, in milliseconds.
+    pub ms: u32,
+}
+
+/// Starts the worker of `executable`, does `work` with its model, and stops it. The error says why the model cannot
+/// be used.
+pub async fn with_model<T, F: Future<Output = T>>(
+    config: &ModelConfig,
+    source: &Source,
+    executable: PathBuf,
+    work: impl FnOnce(Model) -> F,
+) -> Result<T, String> {
+    let (health, metrics) = (Health::new(Feed::default()), Arc::new(Metrics::default()));
+    let (model, supervisor) = Supervisor::new(config, source, executable, health, metrics);
+    let stop = CancellationToken::new();
+    let working = async {
+        let done = match ready(&model).await {
+            Ok(()) => Ok(work(model).await),
+            Err(cause) => Err(cause),
+        };
+        stop.cancel();
+        done
+    };
+    let (done, ()) = tokio::join!(working, supervisor.run(stop.clone()));
+    done
+}
+
+async fn ready(model: &Model) -> Result<(), String> {
+    let mut state = model.watch();
+    let state = state.wait_for(|state| matches!(state, State::Ready { .. } | State::Down { .. }));
+    match state.await.map(|state| state.clone()) {
+        Ok(State::Down { cause, .. }) => Err(format!("the model cannot be used: {cause}")),
+        Ok(_) => Ok(()),
+        Err(_) => Err("the model was stopped".into()),
+    }
+}
+
+/// Asks one question, with the limits of `config`.
+pub async fn ask(
+    model: &Model,
+    config: &ModelConfig,
+    question: &Question<'_>,
+) -> Result<Given, ModelError> {
+    let mut preamble = prompt::preamble(question.tools);
+    for (say, answer) in question.before {
+        preamble.extend(prompt::exchange(say, answer));
+    }
+    let earlier = question.before.last().map_or("", |(say, _)| say.as_str());
+    let grounds = config.grounded.then(|| Grounds::of(question.say).and_before(earlier));
+    let specs: Vec<&ToolSpec> = question.tools.iter().collect();
+    let grammar = grammar::calls(&specs, config.max_calls, grounds.as_ref());
+    let asked = Instant::now();
+    let ask = Ask {
+        messages: prompt::messages(&preamble, question.say),
+        grammar,
+        max_tokens: config.max_tokens,
+        priority: Priority::Normal,
+        deadline: asked + PATIENCE,
+        pieces: None,
+    };
+    let answer = model.ask(ask).await;
+    let ms = u32::try_from(asked.elapsed().as_millis()).unwrap_or(u32::MAX);
+    let (text, confidence) = match answer {
+        Ok(answer) => (answer.text, answer.confidence),
+        // It wrote and wrote: in production the command fails.
+        Err(ModelError::Refused(why)) => (why, 0.0),
+        Err(error) => return Err(error),
+    };
+    let failed = || vec![Call { tool: "(failed)".into(), args: Args::new() }];
+    Ok(Given {
+        calls: grammar::parse_calls(&text).unwrap_or_else(|_| failed()),
+        text,
+        confidence,
+        ms,
+    })
+}
+
+/// Asks all that is said to some machines; for each sentence, whether it was answered exactly. `done` is told how
+/// many questions are answered.
+pub async fn exact(
+    model: &Model,
+    config: &ModelConfig,
+    toolsets: &[Toolset],
+    mut done: impl FnMut(usize),
+) -> Result<Vec<bool>, ModelError> {
+    let mut exact = Vec::new();
+    for Toolset { tools, pairs } in toolsets {
+        for pair in pairs {
+            let before = pair.before.iter().map(|turn| (turn.say.clone(), turn.answer.clone()));
+            let before: Vec<_> = before.collect();
+            let question = Question { tools, before: &before, say: &pair.say };
+            let given = ask(model, config, &question).await?;
+            let right = grammar::parse_calls(&pair.answer);
+            exact.push(right.is_ok_and(|right| mark::is_same(&right, &given.calls, tools)));
+            done(exact.len());
+        }
+    }
+    Ok(exact)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_model_that_cannot_be_started_is_said_so_and_nothing_is_asked() {
+        let source = Source::File { name: "none".into(), path: "/nowhere/model.gguf".into() };
+        let worker = Path::new("/nowhere/agentd").to_owned();
+        let asked = with_model(&ModelConfig::default(), &source, worker, |_| async { 1 }).await;
+        let cause = asked.expect_err("there is no worker");
+        assert!(cause.contains("/nowhere/agentd"), "{cause}");
+    }
+
+    #[test]
+    fn a_pair_of_training_data_is_a_question() {
+        let toolset: Toolset = serde_json::from_value(json!({
+            "tools": [{"name": "go", "description": "go", "kind": "note"}],
+            "prompt": "unused",
+            "pairs": [{"say": "again", "before": [{"say": "go", "answer": "go()"}], "answer": "go()"}],
+        }))
+        .expect("a toolset");
+        assert_eq!(toolset.pairs[0].before[0].answer, "go()");
+    }
+}
