@@ -5,4 +5,5 @@ mod crashes;
 mod hostile;
 mod links;
 mod models;
+mod tune;
 mod words;

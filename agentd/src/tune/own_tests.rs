@@ -103,7 +103,7 @@ fn tools_are_shown_in_several_orders_and_numbers() {
     let tools = demo();
     let own = Own::new(&tools, 2, 3).expect("good sentences");
     let shown: HashSet<Vec<String>> = own
-        .toolsets(0, 40, 4, &HashSet::new())
+        .toolsets(0, 120, 2, &HashSet::new())
         .iter()
         .map(|toolset| toolset.tools.iter().map(|tool| tool.name.clone()).collect())
         .collect();
