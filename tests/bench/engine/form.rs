@@ -1,4 +1,6 @@
-//! What the server's answers may look like: a JSON schema, as its users write one, or our own compact calls as GBNF.
+//! What the server's answers may look like: a JSON schema, as its users write one; the same JSON without the spaces
+//! that the server admits between its parts, of which a model that was not trained on JSON writes dozens; and our own
+//! compact calls. The last two are GBNF.
 
 use std::fmt::Write as _;
 
@@ -11,6 +13,9 @@ use serde_json::{Map, Value, json};
 const MAX_TEXT_CHARS: usize = agentd::model::grammar::MAX_TEXT_CHARS;
 /// Whole numbers of a range that are spelled out in GBNF, which knows no ranges; of a larger one the digits are.
 const SPELLED_OUT: i64 = 200;
+
+/// A character of a string, as JSON writes it.
+const CHAR: &str = "char ::= [^\"\\\\\\x7F\\x00-\\x1F] | \"\\\\\" [\"\\\\/bfnrt]\n";
 
 /// The form of an answer.
 #[derive(Debug, Clone)]
@@ -54,6 +59,40 @@ impl Form {
         )
     }
 
+    /// The three, with their names in the figures.
+    pub(super) fn all(tools: &[ToolSpec], max_calls: usize) -> [(&'static str, Self); 3] {
+        [
+            ("json", Self::schema(tools)),
+            ("tight_json", Self::tight_json(tools)),
+            ("gbnf", Self::gbnf(tools, max_calls)),
+        ]
+    }
+
+    /// What the schema admits, without spaces.
+    pub(super) fn tight_json(tools: &[ToolSpec]) -> Self {
+        let names: Vec<String> = (0..tools.len()).map(|t| format!("t{t}")).collect();
+        let none = literal(r#"{"tool":"none","args":{}}"#);
+        let mut gbnf = format!("root ::= {none} | {}\n", names.join(" | "));
+        for (t, tool) in tools.iter().enumerate() {
+            let mut parts = vec![literal(&format!(r#"{{"tool":"{}","args":{{"#, tool.name))];
+            for (p, name) in tool.params.keys().enumerate() {
+                let comma = if p == 0 { "" } else { "," };
+                parts.push(format!("{} t{t}-p{p}", literal(&format!(r#"{comma}"{name}":"#))));
+            }
+            // Writing to a String does not fail, here and below.
+            let _ = writeln!(gbnf, "t{t} ::= {} {}", parts.join(" "), literal("}}"));
+            for (p, param) in tool.params.values().enumerate() {
+                let quoted = param.choices.iter().flatten().map(|word| Value::from(word.as_str()));
+                let quoted: Vec<String> = quoted.map(|word| word.to_string()).collect();
+                let rule =
+                    if quoted.is_empty() { value_rule(param) } else { alternatives(&quoted) };
+                let _ = writeln!(gbnf, "t{t}-p{p} ::= {rule}");
+            }
+        }
+        gbnf.push_str(CHAR);
+        Self::Gbnf(gbnf)
+    }
+
     /// Our call syntax: `none()`, or up to `max_calls` calls, one a line. All parameters are required; what a
     /// request says plays no part, as it does in our own, which is made for each request.
     pub(super) fn gbnf(tools: &[ToolSpec], max_calls: usize) -> Self {
@@ -70,13 +109,12 @@ impl Form {
                 let comma = if p == 0 { "" } else { ", " };
                 parts.push(format!("{} t{t}-p{p}", literal(&format!("{comma}{name}="))));
             }
-            // Writing to a String does not fail, here and below.
             let _ = writeln!(gbnf, "t{t} ::= {} \")\"", parts.join(" "));
             for (p, param) in tool.params.values().enumerate() {
                 let _ = writeln!(gbnf, "t{t}-p{p} ::= {}", value_rule(param));
             }
         }
-        gbnf.push_str("char ::= [^\"\\\\\\x7F\\x00-\\x1F] | \"\\\\\" [\"\\\\/bfnrt]\n");
+        gbnf.push_str(CHAR);
         Self::Gbnf(gbnf)
     }
 }
@@ -148,6 +186,20 @@ mod tests {
             r#"t0-p1 ::= "on" | "off""#,
             r#"t3 ::= "read_climate(" ")""#,
             r#"t6-p0 ::= "\"" char{0,500} "\"""#,
+        ] {
+            assert!(gbnf.lines().any(|own| own == line), "{line} is missing in\n{gbnf}");
+        }
+    }
+
+    #[test]
+    fn tight_json_is_what_the_schema_admits_without_spaces() {
+        let tools = Toolset::of(7).unwrap().specs;
+        let Form::Gbnf(gbnf) = Form::tight_json(&tools) else { panic!() };
+        for line in [
+            r#"root ::= "{\"tool\":\"none\",\"args\":{}}" | t0 | t1 | t2 | t3 | t4 | t5 | t6"#,
+            r#"t0 ::= "{\"tool\":\"set_output\",\"args\":{" "\"device\":" t0-p0 ",\"state\":" t0-p1 "}}""#,
+            r#"t0-p1 ::= "\"on\"" | "\"off\"""#,
+            r#"t3 ::= "{\"tool\":\"read_climate\",\"args\":{" "}}""#,
         ] {
             assert!(gbnf.lines().any(|own| own == line), "{line} is missing in\n{gbnf}");
         }

@@ -47,13 +47,14 @@ pub(super) async fn measure(bench: &Bench) -> Result<Map<String, Value>> {
 fn rows(series: &[Series], names: [&str; 2], what: &str) -> Map<String, Value> {
     let mut rows = Map::new();
     for (series, name) in series.iter().zip(names) {
-        rows.insert(format!("{name}_to_json_ms"), series.schema.told(None));
-        rows.insert(format!("{name}_to_gbnf_ms"), series.gbnf.told(None));
+        for (form, sides) in series.sides() {
+            rows.insert(format!("{name}_to_{form}_ms"), sides.told(None));
+        }
     }
     if let [small, large] = series {
-        let json = growth(&small.schema, &large.schema);
-        rows.insert(format!("{what}_growth_to_json"), json.told(None));
-        rows.insert(format!("{what}_growth_to_gbnf"), growth(&small.gbnf, &large.gbnf).told(None));
+        for ((form, small), (_, large)) in small.sides().zip(large.sides()) {
+            rows.insert(format!("{what}_growth_to_{form}"), growth(small, large).told(None));
+        }
     }
     rows
 }

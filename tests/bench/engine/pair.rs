@@ -40,8 +40,8 @@ pub(super) struct Pair {
     tools: Toolset,
     plan: Plan,
     before: Vec<Exchange>,
-    pub(super) schema: Form,
-    pub(super) gbnf: Form,
+    /// In what forms the peer answers, with their names.
+    pub(super) forms: [(&'static str, Form); 3],
 }
 
 /// What one answer took.
@@ -74,10 +74,9 @@ impl Pair {
         }
         let mut server = Server::start(bench, plan.context, plan.slots).await?;
         server.learn_marks().await?;
-        let schema = Form::schema(&tools.specs);
-        let gbnf = Form::gbnf(&tools.specs, MAX_CALLS);
-        let pair = Self { machine, server, tools, plan, before, schema, gbnf };
-        pair.peer("hello", &pair.gbnf).await?;
+        let forms = Form::all(&tools.specs, MAX_CALLS);
+        let pair = Self { machine, server, tools, plan, before, forms };
+        pair.peer("hello", &pair.forms[0].1).await?;
         Ok(pair)
     }
 

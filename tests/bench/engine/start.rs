@@ -72,20 +72,20 @@ async fn ours(machine: &mut Machine, parts: &mut (f64, f64)) -> Result<(f64, f64
     Ok((first, peak.iter().sum()))
 }
 
-/// The same of the peer, which answers in the form of a JSON schema.
+/// The same of the peer, which answers in JSON, without spaces: what is compared is the start.
 async fn peer(bench: &Bench, tools: &Toolset, marks: &mut Marks) -> Result<(f64, f64)> {
-    let schema = Form::schema(&tools.specs);
+    let form = Form::tight_json(&tools.specs);
     let begun = Instant::now();
     let mut server = Server::start(bench, CONTEXT, 1).await?;
     if marks.begin.is_empty() {
         server.learn_marks().await?;
         *marks = server.marks.clone();
     }
-    server.complete(&tools.prompt(marks, &[], SAY[0]), &schema).await?;
+    server.complete(&tools.prompt(marks, &[], SAY[0]), &form).await?;
     let first = milliseconds(begun.elapsed());
     let more = async {
         for say in SAY {
-            server.complete(&tools.prompt(marks, &[], say), &schema).await?;
+            server.complete(&tools.prompt(marks, &[], say), &form).await?;
         }
         Ok(())
     };

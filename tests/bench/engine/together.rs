@@ -21,23 +21,24 @@ pub(super) async fn measure(bench: &Bench) -> Result<Map<String, Value>> {
     let slots = u32::try_from(AT_ONCE)?;
     let plan = Plan { tools: TOOLS, context: CONTEXT, slots, turns: None };
     let pair = Pair::start(bench, plan).await?;
-    let (mut schema, mut gbnf) = (Sides::default(), Sides::default());
+    let mut all = [Sides::default(), Sides::default(), Sides::default()];
     // The first round is not counted: it brings the prompt into each slot.
     for round in 0..=bench.rounds {
         let own = ours(&pair).await?;
-        let by_schema = peer(&pair, &pair.schema).await?;
-        let by_gbnf = peer(&pair, &pair.gbnf).await?;
-        if round > 0 {
-            schema.add(own, by_schema);
-            gbnf.add(own, by_gbnf);
+        for (sides, (_, form)) in all.iter_mut().zip(&pair.forms) {
+            let peer = peer(&pair, form).await?;
+            if round > 0 {
+                sides.add(own, peer);
+            }
         }
     }
+    let row = |(sides, (name, _)): (&Sides, &(&str, Form))| {
+        let row = sides.told(Some(Aim::AtLeast(1.0)));
+        (format!("at_once_{AT_ONCE}_to_{name}_per_second"), row)
+    };
+    let figures = all.iter().zip(&pair.forms).map(row).collect();
     pair.server.end().await?;
-    let aim = Some(Aim::AtLeast(1.0));
-    Ok(Map::from_iter([
-        (format!("at_once_{AT_ONCE}_to_json_per_second"), schema.told(aim)),
-        (format!("at_once_{AT_ONCE}_to_gbnf_per_second"), gbnf.told(aim)),
-    ]))
+    Ok(figures)
 }
 
 /// Commands a second.
