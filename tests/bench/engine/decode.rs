@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
+use agentd::model::ModelError;
 use agentd::model::frame::{FromWorker, ToWorker};
 use agentd::model::process::{Process, Said};
-use agentd::model::{Message, ModelError};
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value, json};
 
@@ -74,13 +74,12 @@ impl Worker {
     /// `max_tokens` 0 has only the prompt computed.
     async fn ask(&mut self, max_tokens: u32) -> Result<()> {
         self.last_id += 1;
-        let ask = ToWorker::Ask {
-            id: self.last_id,
-            messages: vec![Message { role: "user".into(), content: SAY.into() }],
-            grammar: ENDLESS.into(),
-            max_tokens,
-            deadline_ms: u64::try_from(LIMIT.as_millis())?,
-        };
+        let ask = json!({
+            "frame": "ask", "id": self.last_id, "messages": [{"role": "user", "content": SAY}],
+            "grammar": ENDLESS, "max_tokens": max_tokens, "priority": "normal",
+            "deadline_ms": LIMIT.as_millis() as u64,
+        });
+        let ask: ToWorker = serde_json::from_value(ask)?;
         Ok(self.process.send(&ask, LIMIT).await?)
     }
 

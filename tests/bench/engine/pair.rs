@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use agentd::command::{Call, Outcome, Route, fresh_id};
 use agentd::model::grammar;
-use agentd::model::llama::CHUNK;
 use agentd_tests::{Machine, PATIENCE, Setting};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
@@ -103,12 +102,9 @@ impl Pair {
         let outcome = observer.outcome(&id, PATIENCE).await.context("an outcome")?;
         let ms = milliseconds(begun.elapsed());
         let after = counted(&self.machine).await;
-        let [reused, prefilled, forced, sampled] =
+        let [reused, prefilled, forced, sampled, decodes] =
             std::array::from_fn(|i| after[i].saturating_sub(before[i]));
         ensure!(by_model(&outcome), "“{say}” was not answered by the model: {outcome:?}");
-        let chunks = prefilled.div_ceil(CHUNK as u64);
-        // The first token is chosen of what the last chunk of the prompt gave.
-        let decodes = sampled + chunks.saturating_sub(1);
         let prompt = reused + prefilled;
         Ok(Taken { ms, prompt, prefilled, sampled, forced, decodes, answer: answer(&outcome) })
     }
@@ -162,10 +158,21 @@ fn answer(outcome: &Outcome) -> String {
     grammar::answer(&calls.collect::<Vec<_>>())
 }
 
-/// The daemon's counts of tokens: reused, prefilled, forced, sampled.
-async fn counted(machine: &Machine) -> [u64; 4] {
-    let of = async |what: &str| machine.metric(&format!("agentd_model_tokens_{what}_total")).await;
-    [of("reused").await, of("prefilled").await, of("forced").await, of("sampled").await]
+/// The daemon's counts: tokens that were reused, prefilled, forced and sampled, and runs of the model.
+async fn counted(machine: &Machine) -> [u64; 5] {
+    let names = [
+        "model_tokens_reused_total",
+        "model_tokens_prefilled_total",
+        "model_tokens_forced_total",
+        "model_tokens_sampled_total",
+        "model_decodes_total",
+    ];
+    let text = machine.client.metrics().await.unwrap_or_default();
+    let value = |name: &str| {
+        let rest = text.lines().find_map(|line| line.strip_prefix("agentd_")?.strip_prefix(name));
+        rest.and_then(|rest| rest.trim().parse().ok()).unwrap_or(0)
+    };
+    names.map(value)
 }
 
 pub(super) fn milliseconds(time: Duration) -> f64 {

@@ -55,8 +55,10 @@ async fn ours(machine: &mut Machine, parts: &mut (f64, f64)) -> Result<(f64, f64
     let outcome = machine.ask(SAY[0]).await;
     let first = milliseconds(begun.elapsed());
     ensure!(by_model(&outcome), "the first command was not answered by the model: {outcome:?}");
-    let restored = machine.metric("agentd_model_prompts_restored_total").await;
-    ensure!(restored == 1, "the prompt's state was not restored\n{}", machine.log());
+    // It is told once the worker has gone through a whole ask of its own, which may be after the first command.
+    let is_restored =
+        async |m: &Machine| m.metric("agentd_model_prompts_restored_total").await == 1;
+    machine.until("the prompt's state is restored", is_restored).await;
     let mut pids = vec![machine.daemon_pid()];
     pids.extend(machine.worker_pids());
     let more = async {
