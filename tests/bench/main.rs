@@ -58,6 +58,9 @@ struct Args {
     /// Tools of the largest set, for how an answer's time grows with them
     #[arg(long, default_value_t = 64)]
     tools: usize,
+    /// Only these parts of the group `engine`
+    #[arg(long, value_enum)]
+    part: Vec<engine::Part>,
 }
 
 /// What belongs together.
@@ -102,14 +105,12 @@ async fn main() -> ExitCode {
     if wanted(Group::Wear) {
         figures.append(&mut wear::measure(args.wear_commands).await);
     }
-    if let Some(bench) = &engine {
-        match engine::measure(bench).await {
-            Ok(mut more) => figures.append(&mut more),
-            Err(error) => return fail(&error),
-        }
-    }
+    let measured = match &engine {
+        Some(bench) => engine::measure(bench, &mut figures).await,
+        None => Ok(()),
+    };
     print(&figures, args.json);
-    ExitCode::SUCCESS
+    measured.map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS)
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {

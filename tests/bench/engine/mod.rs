@@ -25,6 +25,7 @@ mod toolset;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
+use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 
 use super::Args;
@@ -55,6 +56,8 @@ pub(super) struct Bench {
     rounds: usize,
     /// Tools of the largest set.
     tools: usize,
+    /// Which parts; all where none is named.
+    parts: Vec<Part>,
 }
 
 impl Bench {
@@ -80,7 +83,8 @@ impl Bench {
         // What the worker takes where it is not told.
         let threads = if cores >= 4 { cores - 1 } else { cores };
         let threads = if args.threads == 0 { threads } else { args.threads };
-        Ok(Self { peer, model, threads, rounds: args.rounds, tools: args.tools })
+        let (rounds, tools, parts) = (args.rounds, args.tools, args.part.clone());
+        Ok(Self { peer, model, threads, rounds, tools, parts })
     }
 
     fn model(&self) -> &Path {
@@ -95,21 +99,41 @@ fn beside_this_program() -> Result<PathBuf> {
     Ok(target.join("agentd-cache/peer"))
 }
 
-/// All figures, in minutes. Each is a row with ours, the peer's, their ratio, and the aim where there is one.
-pub(super) async fn measure(bench: &Bench) -> Result<Map<String, Value>> {
-    let mut figures = Map::from_iter([("engine".to_owned(), told(bench).await?)]);
-    eprintln!("engine: decoding");
-    figures.append(&mut decode::measure(bench).await.context("decoding")?);
-    // Before the others: pages of the model that two processes have are counted as half in each.
-    eprintln!("engine: start and memory");
-    figures.append(&mut start::measure(bench).await.context("start and memory")?);
-    eprintln!("engine: one command");
-    figures.append(&mut command::measure(bench).await.context("one command")?);
-    eprintln!("engine: {} commands at once", together::AT_ONCE);
-    figures.append(&mut together::measure(bench).await.context("commands at once")?);
-    eprintln!("engine: more tools, longer sessions");
-    figures.append(&mut growth::measure(bench).await.context("growth")?);
-    Ok(figures)
+/// What is measured, in this order: memory before several processes have the same file, whose pages would then count
+/// as half in each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Part {
+    /// Decoding alone
+    Decode,
+    /// Start to first command, and memory
+    Start,
+    /// One command with a warm prompt
+    Command,
+    /// Commands at once
+    Together,
+    /// More tools, and longer sessions
+    Growth,
+}
+
+/// Adds all figures, which takes minutes. Each is a row with ours, the peer's, their ratio, and the aim where there is
+/// one. Where a part fails, the figures of those before it are there.
+pub(super) async fn measure(bench: &Bench, figures: &mut Map<String, Value>) -> Result<()> {
+    figures.insert("engine".into(), told(bench).await?);
+    for part in Part::value_variants() {
+        if !bench.parts.is_empty() && !bench.parts.contains(part) {
+            continue;
+        }
+        eprintln!("engine: {part:?}");
+        let more = match part {
+            Part::Decode => decode::measure(bench).await,
+            Part::Start => start::measure(bench).await,
+            Part::Command => command::measure(bench).await,
+            Part::Together => together::measure(bench).await,
+            Part::Growth => growth::measure(bench).await,
+        };
+        figures.append(&mut more.with_context(|| format!("{part:?}"))?);
+    }
+    Ok(())
 }
 
 /// What was measured: both revisions, and how both ran.

@@ -15,7 +15,7 @@ use super::ratio::{Aim, Sides};
 use super::{Bench, CONTEXT, SAY};
 
 /// Commands at once, and slots of the peer's.
-pub(super) const AT_ONCE: usize = SAY.len();
+const AT_ONCE: usize = SAY.len();
 
 pub(super) async fn measure(bench: &Bench) -> Result<Map<String, Value>> {
     let slots = u32::try_from(AT_ONCE)?;
