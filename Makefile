@@ -12,6 +12,8 @@ CACHE ?= $(CARGO_TARGET_DIR)/agentd-cache
 MODELS := $(CACHE)/models
 TEST_PYTHON := $(CACHE)/python/bin/python
 MODEL_FILE := $(MODELS)/SmolLM2-135M-Instruct.Q4_1.gguf
+# llama.cpp's own programs, to measure against.
+PEER := $(CACHE)/peer
 
 .PHONY: help
 help: ## List the targets
@@ -48,7 +50,16 @@ fuzz: ## Feed damaged input to every parser: N=100000 inputs each, from SEED=1
 bench: $(MODEL_FILE) ## Measure latency, memory and start-up, and print them
 	@scripts/setup build demo
 	@cargo build --release --workspace
-	@AGENTD_TEST_MODEL=$(MODEL_FILE) $(CARGO_TARGET_DIR)/release/bench $(BENCH_ARGS)
+	@AGENTD_PEER=$(PEER) AGENTD_TEST_MODEL=$(MODEL_FILE) $(CARGO_TARGET_DIR)/release/bench $(BENCH_ARGS)
+
+.PHONY: bench-engine
+bench-engine: $(MODEL_FILE) ## Measure the model beside llama.cpp's own programs: BENCH_ARGS='--rounds 20'
+	@scripts/setup build demo
+	@CACHE=$(CACHE) scripts/peer-llama
+	@cargo build --release --workspace
+	@$(BIN) model pull --dir $(MODELS)
+	@AGENTD_PEER=$(PEER) AGENTD_TEST_MODEL=$(MODEL_FILE) \
+	    $(CARGO_TARGET_DIR)/release/bench --only engine $(BENCH_ARGS)
 
 .PHONY: exam
 exam: $(MODEL_FILE) ## Examine the model: EXAM_ARGS='--set unseen --failures wrong.jsonl'

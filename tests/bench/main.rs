@@ -5,6 +5,7 @@
 //! same work in the same run, and the ratio is what counts.
 
 mod drain;
+mod engine;
 mod latency;
 mod outage;
 mod wear;
@@ -48,6 +49,18 @@ struct Args {
     /// Commands, and as many polls, for what is written to the disk
     #[arg(long, default_value_t = 200)]
     wear_commands: usize,
+    /// Rounds side by side with llama.cpp's own programs; the median counts
+    #[arg(long, default_value_t = 10)]
+    rounds: usize,
+    /// Threads of both engines; 0 is what the daemon would take
+    #[arg(long, default_value_t = 0)]
+    threads: u32,
+    /// Tools of the largest set, for how an answer's time grows with them
+    #[arg(long, default_value_t = 64)]
+    tools: usize,
+    /// Only these parts of the group `engine`
+    #[arg(long, value_enum)]
+    part: Vec<engine::Part>,
 }
 
 /// What belongs together.
@@ -63,12 +76,19 @@ enum Group {
     Outage,
     /// What a typical load writes to the disk
     Wear,
+    /// The model's engine beside llama.cpp's own programs
+    Engine,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
     let wanted = |group| args.only.is_empty() || args.only.contains(&group);
+    // Before all else: whoever lacks the peer is told at once.
+    let engine = match wanted(Group::Engine).then(|| engine::Bench::find(&args)).transpose() {
+        Ok(engine) => engine,
+        Err(error) => return fail(&error),
+    };
     let mut figures = Map::new();
     if wanted(Group::Latency) {
         figures.append(&mut latency::measure(&args).await);
@@ -85,8 +105,17 @@ async fn main() -> ExitCode {
     if wanted(Group::Wear) {
         figures.append(&mut wear::measure(args.wear_commands).await);
     }
+    let measured = match &engine {
+        Some(bench) => engine::measure(bench, &mut figures).await,
+        None => Ok(()),
+    };
     print(&figures, args.json);
-    ExitCode::SUCCESS
+    measured.map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS)
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("bench: {error:#}");
+    ExitCode::FAILURE
 }
 
 fn spread(times: &mut [Duration]) -> Value {

@@ -29,7 +29,7 @@ const LOOK: Duration = Duration::from_millis(10);
 pub const DEVICE: &str = "bench-1";
 
 /// The tools of the tests: one of each kind, over the greenhouse board.
-const TOOLS: &str = include_str!("machine.toml");
+pub const TOOLS: &str = include_str!("machine.toml");
 
 /// A machine: board, broker, daemon, and somebody on the broker who watches.
 pub struct Machine {
@@ -56,6 +56,8 @@ pub struct Setting {
     pub mqtt: Option<u8>,
     /// More TOML, put before the tools.
     pub config: String,
+    /// The tools in TOML, in the place of [`TOOLS`].
+    pub tools: Option<String>,
     /// More keys of `[store]`.
     pub store: String,
     /// The folder to use, from a machine before.
@@ -83,7 +85,7 @@ impl Machine {
             broker = Some(started);
         }
         text.push_str(&setting.config);
-        text.push_str(TOOLS);
+        text.push_str(setting.tools.as_deref().unwrap_or(TOOLS));
         std::fs::write(folder.path().join("agentd.toml"), text).expect("the config is written");
         let client = Client::new(Target::Socket(folder.path().join("agentd.sock")));
         let mut machine = Self {
