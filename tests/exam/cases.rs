@@ -202,12 +202,16 @@ mod tests {
         write("machines.jsonl", include_str!("bfcl/machines.jsonl"));
         write("sets/made_up.jsonl", include_str!("bfcl/made_up.jsonl"));
         let (machines, sets) = load(folder.path()).unwrap_or_else(|error| panic!("{error:#}"));
-        assert_eq!((machines.len(), sets.len(), sets[0].name.as_str()), (2, 1, "made_up"));
+        assert_eq!((machines.len(), sets.len(), sets[0].name.as_str()), (3, 1, "made_up"));
         assert!(sets[0].cases.iter().all(|case| case.possible.is_some()));
-        let other = include_str!("bfcl/made_up.jsonl").replacen("area_of_field\"", "other\"", 1);
+        let possible = r#""possible": {"tool": "geo_"#;
+        let other = include_str!("bfcl/made_up.jsonl");
+        let other =
+            other.replacen(&format!("{possible}area_of_field"), &format!("{possible}perimeter"), 1);
         write("sets/made_up.jsonl", &other);
-        let error = load(folder.path()).err().expect("another tool");
-        assert!(format!("{error:#}").contains("sets/made_up.jsonl, line 1"), "{error:#}");
+        let error = format!("{:#}", load(folder.path()).err().expect("another tool"));
+        let told = "sets/made_up.jsonl, line 1: `expect` and `possible` are of different tools";
+        assert_eq!(error, told);
     }
 
     /// What is given verbatim stands in the sentence; every tool of a machine is asked for somewhere.

@@ -151,7 +151,8 @@ fn lists_and_objects_say_what_is_in_them() {
 #[test]
 fn a_declaration_is_three_deep_and_no_deeper() {
     let nested = |depth: usize| {
-        (1..depth).fold(json!({}), |inner, _| json!({"type": "array", "items": inner}))
+        let inner = (2..depth).fold(json!({}), |inner, _| json!({"type": "array", "items": inner}));
+        json!({"type": "array", "items": inner, "optional": true})
     };
     assert_eq!(mistakes(|v| v["params"]["x"] = nested(3)), [] as [String; 0]);
     let message = "`params.x.items.items.items.type` is nested more than 3 deep";
@@ -160,8 +161,8 @@ fn a_declaration_is_three_deep_and_no_deeper() {
 
 #[test]
 fn a_template_has_no_place_for_a_list_an_object_or_what_may_be_left_out() {
-    let list = json!({"type": "array", "items": {}});
-    let object = json!({"type": "object", "properties": {"a": {}}});
+    let list = json!({"type": "array", "items": {}, "optional": true});
+    let object = json!({"type": "object", "properties": {"a": {}}, "optional": true});
     for (param, why) in [
         (list, "`send` has the place `{x}`, which is a list, and a place takes one plain value"),
         (object, "`send` has the place `{x}`, which is an object, and"),
