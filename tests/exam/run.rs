@@ -144,7 +144,7 @@ async fn ask(
     let (messages, deadline) = (prompt::messages(&preamble, &case.say), Instant::now() + PATIENCE);
     let max_tokens = ModelConfig::default().max_tokens;
     let asked = Instant::now();
-    let answer = model.ask(messages, grammar, max_tokens, deadline, None).await;
+    let answer = model.ask(messages, grammar.into(), max_tokens, deadline, None).await;
     let ms = u32::try_from(asked.elapsed().as_millis()).unwrap_or(u32::MAX);
     let (text, confidence) = match answer {
         Ok(answer) => (answer.text, answer.confidence),

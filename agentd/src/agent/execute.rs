@@ -168,7 +168,7 @@ impl Agent {
             .model
             .ask(
                 messages,
-                self.grammar(text, before.as_ref()),
+                self.grammar(text, before.as_ref()).into(),
                 self.max_tokens,
                 deadline,
                 Some(pieces),

@@ -51,7 +51,7 @@ impl Agent {
         // Whether there is room for a request and an answer, and the grammar compiles.
         let (messages, grammar) =
             (prompt::messages(&self.preamble, REQUEST), self.grammar(REQUEST, None));
-        self.model.ask(messages, grammar, self.max_tokens, deadline, None).await?;
+        self.model.ask(messages, grammar.into(), self.max_tokens, deadline, None).await?;
         Ok(usage)
     }
 }

@@ -14,6 +14,7 @@ pub mod built_in;
 pub mod catalog;
 pub mod config;
 pub mod constrain;
+pub mod constraint;
 pub mod dialect;
 pub mod digest;
 pub mod fetch;
@@ -40,6 +41,8 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use self::constraint::Constraint;
+
 /// Asks that may wait for the worker. A small board answers one in about a second, and a person does
 /// not wait longer than this many; the next one is told `busy`.
 pub const QUEUE: usize = 8;
@@ -58,8 +61,8 @@ pub struct Message {
 pub struct Ask {
     /// The prompt, rendered by the worker with the model's own chat template.
     pub messages: Vec<Message>,
-    /// A Lark grammar (llguidance's dialect) that the answer obeys.
-    pub grammar: String,
+    /// What the answer may be.
+    pub grammar: Constraint,
     /// The most tokens that the answer may have. With 0 no answer is written: the state that the messages
     /// leave is computed, and kept for the asks that begin with them.
     pub max_tokens: u32,
@@ -183,7 +186,7 @@ impl Model {
         messages: Vec<Message>,
         deadline: Instant,
     ) -> Result<Usage, ModelError> {
-        let answer = self.ask(messages, String::new(), 0, deadline, None).await?;
+        let answer = self.ask(messages, Constraint::default(), 0, deadline, None).await?;
         Ok(answer.usage)
     }
 
@@ -191,17 +194,21 @@ impl Model {
     pub async fn ask(
         &self,
         messages: Vec<Message>,
-        grammar: String,
+        grammar: Constraint,
         max_tokens: u32,
         deadline: Instant,
         pieces: Option<mpsc::Sender<String>>,
     ) -> Result<Answer, ModelError> {
+        // Before it takes a place in the queue, and before it reaches a worker that might not survive it.
+        let admitted = grammar.admit();
+        admitted.map_err(|why| ModelError::Refused(format!("its grammar is not taken: {why}")))?;
         if let State::Off = *self.state.borrow() {
             return Err(ModelError::Unavailable("none is configured".into()));
         }
         if let State::Down { cause, .. } = &*self.state.borrow() {
             return Err(ModelError::Unavailable(cause.clone()));
         }
+        let is_json = matches!(grammar, Constraint::JsonSchema(_));
         let (reply, answer) = oneshot::channel();
         let ask = Ask { messages, grammar, max_tokens, deadline, pieces, reply };
         self.asks.try_send(ask).map_err(|e| match e {
@@ -211,9 +218,19 @@ impl Model {
             }
         })?;
         match tokio::time::timeout_at(deadline.into(), answer).await {
+            Ok(Ok(Ok(answer))) if is_json && max_tokens > 0 => readable(answer),
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(ModelError::Crashed("the supervisor dropped the ask".into())),
             Err(_) => Err(ModelError::TooLate),
         }
+    }
+}
+
+/// An answer that is JSON, as far as it can be read. A schema that says nothing of a number admits every
+/// exponent, and no reader holds 1e999.
+fn readable(answer: Answer) -> Result<Answer, ModelError> {
+    match serde_json::from_str::<serde_json::Value>(&answer.text) {
+        Ok(_) => Ok(answer),
+        Err(e) => Err(ModelError::Refused(format!("its answer cannot be read as JSON: {e}"))),
     }
 }

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::constraint::Constraint;
 use super::{Answer, Message, ModelError, Usage};
 
 /// Whoever answers: llama.cpp, or a script in its place.
@@ -36,8 +37,8 @@ impl From<ModelError> for Halt {
 pub struct Request<'a> {
     /// The prompt.
     pub messages: &'a [Message],
-    /// The grammar that the answer obeys.
-    pub grammar: &'a str,
+    /// What the answer may be.
+    pub grammar: &'a Constraint,
     /// The most tokens that the answer may have.
     pub max_tokens: u32,
     pub(super) id: u64,

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 
 use super::adapter::Adapter;
+use super::constraint::Constraint;
 use super::dialect::TURNS;
 use super::frame::{self, FrameError, FrameReader, FromWorker, ToWorker};
 use super::llama::Loaded;
@@ -64,7 +65,7 @@ pub struct WorkerArgs {
 struct Received {
     id: u64,
     messages: Vec<Message>,
-    grammar: String,
+    grammar: Constraint,
     max_tokens: u32,
     received: Instant,
     deadline: Instant,

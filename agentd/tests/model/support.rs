@@ -112,7 +112,7 @@ impl Running {
         grammar: &str,
     ) -> Result<Answer, ModelError> {
         let deadline = Instant::now() + PATIENCE;
-        self.model.ask(messages, grammar.to_owned(), 128, deadline, None).await
+        self.model.ask(messages, grammar.into(), 128, deadline, None).await
     }
 
     /// Asks with a sink for the pieces.
@@ -124,7 +124,7 @@ impl Running {
         pieces: mpsc::Sender<String>,
     ) -> Result<Answer, ModelError> {
         let deadline = Instant::now() + PATIENCE;
-        let (messages, grammar) = (vec![user(words)], grammar.to_owned());
+        let (messages, grammar) = (vec![user(words)], grammar.into());
         self.model.ask(messages, grammar, max_tokens, deadline, Some(pieces)).await
     }
 
