@@ -42,9 +42,11 @@ lint: ## fmt and clippy, warnings denied
 	cargo clippy --release --workspace --all-targets -- --deny warnings
 
 .PHONY: fuzz
-fuzz: ## Feed damaged input to every parser: N=100000 inputs each, from SEED=1
+fuzz: ## Feed damaged input to every parser, and random schemas to the grammars: N=100000 each, from SEED=1
 	@AGENTD_FUZZ_N=$(or $(N),100000) AGENTD_FUZZ_SEED=$(or $(SEED),1) RUST_BACKTRACE=0 \
 	    cargo test --quiet --release --workspace --test fuzz -- --nocapture
+	@AGENTD_FUZZ_N=$(or $(N),100000) AGENTD_FUZZ_SEED=$(or $(SEED),1) RUST_BACKTRACE=0 \
+	    cargo test --quiet --release -p agentd --lib what_is_written_under_any_schema -- --nocapture
 
 .PHONY: bench
 bench: $(MODEL_FILE) ## Measure latency, memory and start-up, and print them

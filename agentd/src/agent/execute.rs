@@ -166,7 +166,7 @@ impl Agent {
         let (pieces, mut heard) = mpsc::channel(PIECES);
         let ask = Ask {
             messages,
-            grammar: self.grammar(text, before.as_ref()),
+            grammar: self.grammar(text, before.as_ref()).into(),
             max_tokens: self.max_tokens,
             priority: waiting.command.priority,
             deadline,

@@ -52,7 +52,7 @@ impl Agent {
         // Whether there is room for a request and an answer, and the grammar compiles.
         let ask = Ask {
             messages: prompt::messages(&self.preamble, REQUEST),
-            grammar: self.grammar(REQUEST, None),
+            grammar: self.grammar(REQUEST, None).into(),
             max_tokens: self.max_tokens,
             priority: Priority::Low,
             deadline,

@@ -1,23 +1,36 @@
 //! Compiled grammars: what the answer may be, token by token.
 //!
-//! It fails closed: a grammar that does not compile is an error, and there is no way to get a matcher
-//! that allows everything. Bound: [`COMPILED`] grammars are kept; the one that was used longest ago
-//! goes first.
+//! It fails closed: a constraint that does not compile is an error, and there is no way to get a matcher
+//! that allows everything. Bounds: [`COMPILED`] constraints are kept, and the one that was used longest ago
+//! goes first; what is compiled and what a token may cost is bounded by [`limits`], and a grammar is built on a
+//! stack of [`STACK_BYTES`].
 
 use std::panic::AssertUnwindSafe;
 
-use llguidance::api::TopLevelGrammar;
+use llguidance::api::{GrammarInit, ParserLimits, TopLevelGrammar};
+use llguidance::panic_utils::catch_unwind;
 use llguidance::toktrie::{InferenceCapabilities, TokEnv};
-use llguidance::{Matcher, ParserFactory};
+use llguidance::{Matcher, ParserFactory, regex_to_lark};
 
-/// Grammars that are kept compiled. A daemon has one for each agent and one for each number of calls.
+use super::constraint::{Constraint, Refusal, gbnf, schema};
+
+/// Constraints that are kept compiled. A daemon has one for each agent and one for each number of calls.
 pub const COMPILED: usize = 8;
+
+/// The stack on which a grammar is built. Rules that each lead to the next one are followed by recursion, and
+/// the longest constraints have room for some thousands. What is not used costs no memory.
+const STACK_BYTES: usize = 256 * 1024 * 1024;
+/// How much of what the compiler says is told, in characters: it repeats the constraint.
+const MAX_REASON_CHARS: usize = 300;
+/// Put behind a grammar that others wrote. What is forced is written in one go, without a look at the clock,
+/// and `/(a{1000}){1000}/` forces a million letters.
+const NO_FORCING: &str = "\n%llguidance {\"no_forcing\": true}\n";
 
 /// The compiler and what it compiled, for one vocabulary.
 pub struct Constrainer {
     factory: ParserFactory,
     /// The one used last stands last.
-    compiled: Vec<(String, Matcher)>,
+    compiled: Vec<(Constraint, Matcher)>,
 }
 
 impl Constrainer {
@@ -31,45 +44,123 @@ impl Constrainer {
         let mut factory =
             ParserFactory::new(vocabulary, capabilities, &slices).map_err(|e| e.to_string())?;
         factory.quiet();
-        // Errors go to a person, who does not want the whole grammar repeated.
-        factory.limits_mut().verbose_errors = false;
+        *factory.limits_mut() = limits();
         Ok(Self { factory, compiled: Vec::new() })
     }
 
-    /// A fresh matcher for a Lark grammar, or why the grammar does not compile.
-    pub fn matcher(&mut self, grammar: &str) -> Result<Matcher, String> {
-        if let Some(i) = self.compiled.iter().position(|(text, _)| text == grammar) {
+    /// A fresh matcher for a constraint, or why and where it does not compile.
+    pub fn matcher(&mut self, constraint: &Constraint) -> Result<Matcher, String> {
+        // Two schemas that differ in the order of their keys are equal, and their instances are not.
+        let is_it = |kept: &Constraint| kept == constraint && kept.text() == constraint.text();
+        if let Some(i) = self.compiled.iter().position(|(kept, _)| is_it(kept)) {
             let used = self.compiled.remove(i);
             self.compiled.push(used);
         } else {
-            let compiled = self.compile(grammar)?;
+            let compiled = self.compile(constraint).map_err(|refusal| refusal.to_string())?;
             if self.compiled.len() == COMPILED {
                 self.compiled.remove(0);
             }
-            self.compiled.push((grammar.to_owned(), compiled));
+            self.compiled.push((constraint.clone(), compiled));
         }
         // The kept one is never used up: each ask gets a copy with its own lexer caches.
         let (_, kept) = self.compiled.last().ok_or("no grammar was kept")?;
         Ok(kept.deep_clone())
     }
 
-    fn compile(&self, grammar: &str) -> Result<Matcher, String> {
-        let grammar = TopLevelGrammar::from_lark(grammar.to_owned());
-        // A panic in the compiler is a bad grammar too, and must not end the worker.
-        let parser = llguidance::panic_utils::catch_unwind(AssertUnwindSafe(|| {
-            self.factory.create_parser(grammar)
-        }));
+    /// Compiles a schema and keeps nothing; else the pointer and the reason.
+    #[cfg(test)]
+    pub(super) fn compiled_or_refused(
+        &self,
+        schema: &serde_json::Value,
+    ) -> Result<Matcher, (String, String)> {
+        self.compile(&Constraint::JsonSchema(schema.clone())).map_err(|refusal| match refusal {
+            Refusal::Schema { pointer, why } => (pointer, why),
+            other => panic!("{other}, without a pointer, for {schema}"),
+        })
+    }
+
+    fn compile(&self, constraint: &Constraint) -> Result<Matcher, Refusal> {
+        constraint.admit()?;
+        let is_schema = matches!(constraint, Constraint::JsonSchema(_));
+        let lark = |text: &str| {
+            // A token may be named, so that the vocabulary is needed.
+            let vocabulary = Some(self.factory.tok_env().clone());
+            build(TopLevelGrammar::from_lark(text.to_owned()), vocabulary)
+        };
+        let built = match constraint {
+            Constraint::JsonSchema(schema) => schema::built(schema)?,
+            Constraint::Own(text) => lark(text)?,
+            Constraint::Lark(text) => lark(&format!("{text}{NO_FORCING}"))?,
+            Constraint::Gbnf(text) => lark(&format!("{}{NO_FORCING}", gbnf::to_lark(text)?))?,
+            // llguidance gives a group of this name a meaning of its own.
+            Constraint::Regex(regex) if regex.contains("<stop>") => {
+                return Err(Refusal::Compiler("a group cannot be named stop".to_owned()));
+            }
+            Constraint::Regex(regex) => {
+                lark(&format!("start: /{}/{NO_FORCING}", regex_to_lark(regex, "")))?
+            }
+        };
+        let parser =
+            catch_unwind(AssertUnwindSafe(|| self.factory.create_parser_from_init_default(built)));
         let matcher = Matcher::new(parser);
-        match matcher.get_error() {
-            Some(error) => Err(error.lines().next().unwrap_or_default().to_owned()),
+        match matcher.get_error().as_deref().map(reason) {
+            Some(why) if is_schema => Err(Refusal::Schema { pointer: String::new(), why }),
+            Some(why) => Err(Refusal::Compiler(why)),
             None => Ok(matcher),
         }
     }
 }
 
+/// What a grammar may cost to compile, and a token to choose. They are llguidance's own but for the states of
+/// the lexer, which have up to 2 KiB each: its 250 000 would fill a board.
+fn limits() -> ParserLimits {
+    ParserLimits {
+        max_lexer_states: 25_000,
+        // Errors go to a person, who does not want the whole grammar repeated.
+        verbose_errors: false,
+        ..ParserLimits::default()
+    }
+}
+
+/// Builds a grammar as far as it goes without the states of its lexer.
+pub(super) fn build(
+    grammar: TopLevelGrammar,
+    vocabulary: Option<TokEnv>,
+) -> Result<GrammarInit, Refusal> {
+    let build = move || {
+        // A panic in the compiler is a bad grammar too, and must not end the worker.
+        catch_unwind(AssertUnwindSafe(|| {
+            let grammar = GrammarInit::Serialized(grammar);
+            let (grammar, lexer) = grammar.to_internal(vocabulary, limits())?;
+            Ok(GrammarInit::Internal(grammar, lexer))
+        }))
+        .map_err(|error| Refusal::Compiler(reason(&error.to_string())))
+    };
+    let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(build);
+    let thread = thread.map_err(|e| Refusal::Compiler(format!("no thread can be started: {e}")))?;
+    thread.join().unwrap_or_else(|_| Err(Refusal::Compiler("the compiler broke".to_owned())))
+}
+
+/// What of an error tells a person something: its first line, and why a regular expression is none.
+fn reason(error: &str) -> String {
+    let mut lines = error.lines();
+    let first = match lines.next().unwrap_or_default() {
+        first if first.starts_with("panic") => "the compiler broke on it",
+        first => first,
+    };
+    let first: String = first.chars().take(MAX_REASON_CHARS).collect();
+    let why = lines.find_map(|line| line.strip_prefix("error: "));
+    why.map_or(first.clone(), |why| format!("{first} {why}"))
+}
+
 #[cfg(test)]
 mod tests {
-    use llguidance::toktrie::ApproximateTokEnv;
+    use std::sync::Arc;
+
+    use llguidance::toktrie::{ApproximateTokEnv, TokTrie, TokenId, TokenizerEnv};
+    use serde_json::json;
+
+    use super::super::constraint::MAX_GRAMMAR_BYTES;
 
     use super::*;
 
@@ -87,7 +178,10 @@ mod tests {
     fn a_grammar_is_used_any_number_of_times_and_each_time_afresh() {
         let mut constrainer = constrainer();
         for _ in 0..3 {
-            assert!(accepts(&mut constrainer.matcher(r#"start: "on" | "off""#).unwrap(), "off"));
+            assert!(accepts(
+                &mut constrainer.matcher(&r#"start: "on" | "off""#.into()).unwrap(),
+                "off"
+            ));
         }
         assert_eq!(constrainer.compiled.len(), 1);
     }
@@ -96,17 +190,21 @@ mod tests {
     fn a_grammar_that_does_not_compile_is_an_error_with_its_reason() {
         let mut constrainer = constrainer();
         for bad in ["", "start: )", r#"start: "a"#, "start: undefined_rule", "start: %json {"] {
-            let error = constrainer.matcher(bad).err().unwrap_or_else(|| panic!("{bad} compiled"));
+            let error =
+                constrainer.matcher(&bad.into()).err().unwrap_or_else(|| panic!("{bad} compiled"));
             assert!(!error.is_empty(), "{bad}");
         }
         assert!(constrainer.compiled.is_empty(), "what does not compile is not kept");
-        assert!(constrainer.matcher(r#"start: "a""#).is_ok(), "and the next one is not hurt");
+        assert!(
+            constrainer.matcher(&r#"start: "a""#.into()).is_ok(),
+            "and the next one is not hurt"
+        );
     }
 
     #[test]
     fn the_bound_on_kept_grammars_holds_at_and_one_over() {
         let mut constrainer = constrainer();
-        let grammar = |i: usize| format!(r#"start: "{i}""#);
+        let grammar = |i: usize| Constraint::from(format!(r#"start: "{i}""#));
         for i in 0..COMPILED {
             constrainer.matcher(&grammar(i)).unwrap();
         }
@@ -117,5 +215,142 @@ mod tests {
         let kept = |i| constrainer.compiled.iter().any(|(text, _)| *text == grammar(i));
         assert!(kept(0) && kept(COMPILED), "used last");
         assert!(!kept(1), "used longest ago");
+    }
+
+    /// The trie of single bytes, said to be canonical, so that bytes are forced as with a real model.
+    struct Forcing(TokEnv);
+
+    impl TokenizerEnv for Forcing {
+        fn tok_trie(&self) -> &TokTrie {
+            self.0.tok_trie()
+        }
+
+        fn tokenize_bytes(&self, bytes: &[u8]) -> Vec<TokenId> {
+            self.0.tok_trie().greedy_tokenize(bytes)
+        }
+    }
+
+    /// Writes what a constraint allows, the first of it each time. It takes no longer than the test waits.
+    fn write(constraint: &Constraint) -> Result<usize, String> {
+        let vocabulary: TokEnv = Arc::new(Forcing(ApproximateTokEnv::single_byte_env()));
+        let mut matcher = Constrainer::new(&vocabulary)?.matcher(constraint)?;
+        let mut written = 0;
+        while written < 300 && !matcher.is_stopped() {
+            written += matcher.consume_ff_tokens().len();
+            if matcher.is_stopped() {
+                break;
+            }
+            let allowed = matcher.compute_mask().map_err(|e| e.to_string())?;
+            let first = allowed.first_bit_set().ok_or("a dead end")?;
+            matcher.consume_token(u32::try_from(first).unwrap()).map_err(|e| e.to_string())?;
+            written += 1;
+        }
+        matcher.get_error().map_or(Ok(written), Err)
+    }
+
+    #[test]
+    fn bombs_are_refused_or_defused() {
+        let lark = |text: String| Constraint::Lark(text);
+        let chain = |n: usize, rule: &dyn Fn(usize) -> String| {
+            (0..n).map(rule).fold("start: r0\n".to_owned(), |all, rule| all + &rule)
+        };
+        let bombs = [
+            lark("start: /(a{1000}){1000}/".to_owned()),
+            lark("start: /(((a{1,30}){1,30}){1,30}){1,30}/".to_owned()),
+            lark("start: ((\"a\"{1000}){1000}){1000}".to_owned()),
+            lark("start: ((\"a\"?){1000}){1000}".to_owned()),
+            lark("start: A\nA: ((\"a\"|\"b\"){1,1000}){1,1000}".to_owned()),
+            lark(format!("start: {}", "\"a\"? ".repeat(1300))),
+            lark(format!("start: A\nA: {}\nB: \"a\"?", "B ".repeat(4000))),
+            lark("start: /[ab]*a[ab]{20}/".to_owned()),
+            lark("start: A\nA: /.*a.{14}/ & /.*b.{15}/ & ~/.*c.{13}/".to_owned()),
+            lark("start: start start | \"\" | \"a\"".to_owned()),
+            lark("start: a\na: b\nb: a".to_owned()),
+            lark(chain(40, &|i| format!("r{i}: r{} r{}\n", i + 1, i + 1)) + "r40: \"a\""),
+            lark(chain(600, &|i| format!("r{i}: r{}\n", i + 1)) + "r600: \"a\""),
+            lark(format!("start: {}\"a\"{}", "(".repeat(4000), ")".repeat(4000))),
+            lark(format!("start: %json {}1{}", "[".repeat(4000), "]".repeat(4000))),
+            lark("start: <|im_end|>".to_owned()),
+            Constraint::Regex("a?".repeat(MAX_GRAMMAR_BYTES / 2)),
+            Constraint::Regex("(a{1000}){1000}".to_owned()),
+            Constraint::Regex(format!("{}a{}", "(".repeat(4000), ")".repeat(4000))),
+            Constraint::Regex("(x+x+)+y".to_owned()),
+            Constraint::Gbnf("root ::= ((\"a\"{2000}){2000}){2000}".to_owned()),
+            Constraint::Gbnf("root ::= \"(\" root \")\" | (\"a\"{2000}){2000}".to_owned()),
+            Constraint::Gbnf(format!("root ::= {}", "\"a\"? ".repeat(1300))),
+            Constraint::Gbnf(format!("root ::= \"(\" root \")\" | \"{}\"", "x".repeat(8000))),
+            Constraint::Gbnf("root ::= root".to_owned()),
+            Constraint::JsonSchema(json!({ "pattern": "^(a{40}){40}$", "type": "string" })),
+            Constraint::JsonSchema(json!({ "type": "array", "minItems": 4_000_000_000_u32,
+                                           "items": { "const": "aaaa" } })),
+            Constraint::JsonSchema(json!({ "enum": (0..10_000).collect::<Vec<_>>() })),
+            Constraint::JsonSchema(json!({ "allOf": vec![json!({
+                "anyOf": (0..8).map(|i| json!({ "pattern": format!("^.{{{i}}}a") })).collect::<Vec<_>>()
+            }); 8] })),
+        ];
+        for bomb in bombs {
+            let shown: String = bomb.text().chars().take(60).collect();
+            match write(&bomb) {
+                Ok(written) => println!("{shown}: {written} bytes"),
+                Err(why) => {
+                    println!("{shown}: {why}");
+                    assert!(!why.is_empty(), "{shown}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_others_wrote_is_not_forced_and_what_is_agentds_own_is() {
+        let vocabulary: TokEnv = Arc::new(Forcing(ApproximateTokEnv::single_byte_env()));
+        let mut constrainer = Constrainer::new(&vocabulary).unwrap();
+        let mut forced =
+            |constraint| constrainer.matcher(&constraint).unwrap().consume_ff_tokens().len();
+        assert_eq!(forced(Constraint::from("start: \"abc\"")), 3);
+        assert_eq!(forced(Constraint::JsonSchema(json!({ "const": "abc" }))), 5);
+        assert_eq!(forced(Constraint::Lark("start: \"abc\"".to_owned())), 0);
+        assert_eq!(forced(Constraint::Regex("abc".to_owned())), 0);
+        assert_eq!(forced(Constraint::Gbnf("root ::= \"abc\"".to_owned())), 0);
+    }
+
+    #[test]
+    fn a_regular_expression_matches_the_whole_text_or_is_refused_with_its_reason() {
+        let mut constrainer = constrainer();
+        let mut takes = |regex: &str, text: &str| {
+            let matcher = constrainer.matcher(&Constraint::Regex(regex.to_owned()));
+            accepts(&mut matcher.unwrap_or_else(|why| panic!("{regex}: {why}")), text)
+        };
+        assert!(takes("[0-9]{2}:[0-5][0-9]", "17:45"));
+        assert!(takes("^a/b\n#?$", "a/b\n"));
+        assert!(!takes("a|b", "ab"));
+        for (regex, reason) in [
+            ("(a", "unclosed group"),
+            ("a**(", "unclosed"),
+            (r"\ba", "lookaround"),
+            ("(?P<stop>a)b", "stop"),
+        ] {
+            let why = constrainer.matcher(&Constraint::Regex(regex.to_owned())).err().unwrap();
+            assert!(why.contains(reason), "{regex}: {why}");
+        }
+        let long = format!("({}", "a".repeat(4000));
+        let why = constrainer.matcher(&Constraint::Regex(long)).err().unwrap();
+        assert!(why.len() < 2 * MAX_REASON_CHARS, "{why}");
+    }
+
+    #[test]
+    fn two_schemas_that_differ_in_the_order_of_their_keys_are_two() {
+        let mut constrainer = constrainer();
+        let schema = |names: [&str; 2]| {
+            let parts: serde_json::Map<_, _> =
+                names.iter().map(|name| ((*name).to_owned(), json!(true))).collect();
+            Constraint::JsonSchema(
+                json!({ "type": "object", "properties": parts, "required": names,
+                                           "additionalProperties": false }),
+            )
+        };
+        for names in [["a", "b"], ["b", "a"]] {
+            let text = format!("{{\"{}\":1,\"{}\":2}}", names[0], names[1]);
+            assert!(accepts(&mut constrainer.matcher(&schema(names)).unwrap(), &text), "{text}");
+        }
     }
 }

@@ -17,6 +17,7 @@ use bytes::{Buf, BufMut, BytesMut};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::constraint::Constraint;
 use super::{Answer, Message, ModelError};
 
 /// The longest JSON of a frame, in bytes. A prompt for a context of 8192 tokens has some 32 KiB and a
@@ -35,8 +36,8 @@ pub enum ToWorker {
         id: u64,
         /// The prompt.
         messages: Vec<Message>,
-        /// A Lark grammar that the answer obeys.
-        grammar: String,
+        /// What the answer may be.
+        grammar: Constraint,
         /// The most tokens that the answer may have; 0 where only the messages' state is wanted.
         max_tokens: u32,
         /// Who goes first.

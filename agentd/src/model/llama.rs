@@ -125,11 +125,13 @@ impl<'m> Engine<'m> {
     /// Puts a prompt to its place, and says how many of its tokens are there.
     pub(super) fn settle(&mut self, place: &Place, cells: usize) -> usize {
         let &Place { sequence, from, keep, .. } = place;
-        if from != sequence {
+        if from == sequence {
+            // What comes after it belongs to another prompt.
+            let end = u32::try_from(keep).ok();
+            let _ = self.context.clear_kv_cache_seq(u32::try_from(sequence).ok(), end, None);
+        } else {
             self.clear(sequence);
-            if keep > 0 {
-                self.copy(from, sequence, keep);
-            }
+            self.copy(from, sequence, keep);
         }
         // What the context says counts, not what it was told: a recurrent model has no state of the middle of
         // a text, and a sequence that holds more or less than what is noted would answer another prompt.
@@ -228,6 +230,9 @@ impl<'m> Engine<'m> {
     }
 
     fn copy(&mut self, from: usize, to: usize, tokens: usize) {
+        if tokens == 0 {
+            return;
+        }
         // It fails only for positions that no context has.
         let until = u32::try_from(tokens).ok();
         let _ = self.context.copy_kv_cache_seq(number(from), number(to), Some(0), until);

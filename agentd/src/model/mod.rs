@@ -14,6 +14,7 @@ pub mod built_in;
 pub mod catalog;
 pub mod config;
 pub mod constrain;
+pub mod constraint;
 pub mod dialect;
 pub mod digest;
 pub mod fetch;
@@ -47,6 +48,8 @@ use agentd_tools::spec::Priority;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
+use self::constraint::Constraint;
+
 /// Asks that may wait while `model.parallel` others are in hand. A small board answers one in about a second, and a
 /// person does not wait longer than this many; the next one is told `busy`.
 pub const QUEUE: usize = 8;
@@ -65,8 +68,8 @@ pub struct Message {
 pub struct Ask {
     /// The prompt, rendered by the worker with the model's own chat template.
     pub messages: Vec<Message>,
-    /// A Lark grammar (llguidance's dialect) that the answer obeys.
-    pub grammar: String,
+    /// What the answer may be.
+    pub grammar: Constraint,
     /// The most tokens that the answer may have. With 0 no answer is written: the state that the messages
     /// leave is computed, and kept for the asks that begin with them.
     pub max_tokens: u32,
@@ -215,7 +218,7 @@ impl Model {
         messages: Vec<Message>,
         deadline: Instant,
     ) -> Result<Usage, ModelError> {
-        let grammar = String::new();
+        let grammar = Constraint::default();
         // Everybody's next ask is the faster for it.
         let priority = Priority::High;
         let ask = Ask { messages, grammar, max_tokens: 0, priority, deadline, pieces: None };
@@ -224,12 +227,16 @@ impl Model {
 
     /// Asks, and waits for the answer. Dropping the future cancels the ask.
     pub async fn ask(&self, ask: Ask) -> Result<Answer, ModelError> {
+        // Before it takes a place in the queue, and before it reaches a worker that might not survive it.
+        let admitted = ask.grammar.admit();
+        admitted.map_err(|why| ModelError::Refused(format!("its grammar is not taken: {why}")))?;
         if let State::Off = *self.state.borrow() {
             return Err(ModelError::Unavailable("none is configured".into()));
         }
         if let State::Down { cause, .. } = &*self.state.borrow() {
             return Err(ModelError::Unavailable(cause.clone()));
         }
+        let is_json = matches!(ask.grammar, Constraint::JsonSchema(_)) && ask.max_tokens > 0;
         let (reply, answer) = oneshot::channel();
         let deadline = ask.deadline;
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| ModelError::Busy)?;
@@ -238,9 +245,19 @@ impl Model {
             .send(posted)
             .map_err(|_| ModelError::Unavailable("it has been shut down".into()))?;
         match tokio::time::timeout_at(deadline.into(), answer).await {
+            Ok(Ok(Ok(answer))) if is_json => readable(answer),
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(ModelError::Crashed("the supervisor dropped the ask".into())),
             Err(_) => Err(ModelError::TooLate),
         }
+    }
+}
+
+/// An answer that is JSON, as far as it can be read. A schema that says nothing of a number admits every
+/// exponent, and no reader holds 1e999.
+fn readable(answer: Answer) -> Result<Answer, ModelError> {
+    match serde_json::from_str::<serde_json::Value>(&answer.text) {
+        Ok(_) => Ok(answer),
+        Err(e) => Err(ModelError::Refused(format!("its answer cannot be read as JSON: {e}"))),
     }
 }

@@ -47,7 +47,7 @@ impl Held {
 pub struct Place {
     /// Its sequence.
     pub sequence: usize,
-    /// The sequence whose beginning it takes over; its own where that is what it continues.
+    /// The sequence whose beginning it takes over. Its own: what comes after that is removed.
     pub from: usize,
     /// How many tokens it takes over.
     pub keep: usize,
@@ -220,6 +220,16 @@ mod tests {
         sequences.free(first.sequence);
         let again = ask(&mut sequences, &[20], 30).unwrap();
         assert_eq!((again.from, again.keep), (WARM, 10));
+    }
+
+    #[test]
+    fn a_place_that_is_used_again_keeps_what_it_has_in_common_itself() {
+        let mut sequences = Sequences::new(100, 1);
+        let first = ask(&mut sequences, &[20, 21], 20).unwrap();
+        sequences.free(first.sequence);
+        let second = ask(&mut sequences, &[30], 20).unwrap();
+        assert_eq!((second.sequence, second.from, second.keep), (1, 1, 10));
+        assert_eq!(sequences.tokens(1).len(), 11);
     }
 
     #[test]

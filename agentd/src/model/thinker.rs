@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use agentd_tools::spec::Priority;
 
+use super::constraint::Constraint;
 use super::frame::FromWorker;
 use super::{Message, ModelError};
 
@@ -59,7 +60,7 @@ pub struct Request {
     /// The prompt.
     pub messages: Vec<Message>,
     /// The grammar that the answer obeys.
-    pub grammar: String,
+    pub grammar: Constraint,
     /// The most tokens that the answer may have; 0 where only the state that the messages leave is wanted.
     pub max_tokens: u32,
     /// Which one goes first.
@@ -189,7 +190,7 @@ mod tests {
         Request {
             id,
             messages: Vec::new(),
-            grammar: String::new(),
+            grammar: Constraint::default(),
             max_tokens: 1,
             priority,
             received,

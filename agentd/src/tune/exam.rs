@@ -100,7 +100,7 @@ pub async fn ask(
     let asked = Instant::now();
     let ask = Ask {
         messages: prompt::messages(&preamble, question.say),
-        grammar,
+        grammar: grammar.into(),
         max_tokens: config.max_tokens,
         priority: Priority::Normal,
         deadline: asked + PATIENCE,

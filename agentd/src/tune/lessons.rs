@@ -188,7 +188,7 @@ impl Teacher {
         let earlier = pair.before.last().map_or("", |turn| turn.say.as_str());
         let grounds = Grounds::of(&pair.say).and_before(earlier);
         let lark = grammar::calls(&specs, self.max_calls, Some(&grounds));
-        let matcher = self.constrainer.matcher(&lark).map_err(Unfit::Impossible)?;
+        let matcher = self.constrainer.matcher(&lark.into()).map_err(Unfit::Impossible)?;
         let (answer, choices) = follow(matcher, &self.vocabulary, &pair.answer, self.end)?;
         Ok(Tokens {
             prompt: prompt[prefix..].iter().map(|token| token.0).collect(),

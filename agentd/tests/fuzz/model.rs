@@ -1,19 +1,23 @@
 //! What comes from a worker, from a model's file and from a model.
 
+use std::cell::RefCell;
 use std::io::Cursor;
 
+use agentd::model::constrain::Constrainer;
+use agentd::model::constraint::Constraint;
 use agentd::model::frame::{
     FrameDecoder, FrameReader, FromWorker, MAX_FRAME_BYTES, ToWorker, encode,
 };
 use agentd::model::gguf::Header;
 use agentd::model::grammar::{NONE, parse_calls};
 use bytes::BytesMut;
+use llguidance::toktrie::ApproximateTokEnv;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio_util::codec::Decoder as _;
 
-use super::driver::{Target, Verdict, pieces, texts};
+use super::driver::{Target, Verdict, bounded, pieces, texts};
 
 fn frame(json: &serde_json::Value) -> Vec<u8> {
     let mut wire = BytesMut::new();
@@ -74,7 +78,8 @@ fn frames_of_a_worker_are_the_same_for_both_readers_and_take_bounded_memory() {
     target.run(frames_agree::<FromWorker>);
     let to = [
         frame(&json!({"frame": "ask", "id": 1, "messages": [{"role": "user", "content": "hi"}],
-            "grammar": "start: \"x\"", "max_tokens": 9, "priority": "low", "deadline_ms": 100})),
+            "grammar": {"kind": "lark", "text": "start: \"x\""}, "max_tokens": 9, "priority": "low",
+            "deadline_ms": 100})),
         frame(&json!({"frame": "cancel", "id": 1})),
         frame(&json!({"frame": "stop"})),
     ];
@@ -144,4 +149,74 @@ fn calls_of_a_model_are_the_same_when_they_are_written_and_read_again() {
         }
         Verdict::of(&parsed)
     });
+}
+
+/// Any constraint is compiled or refused with a reason, and what is translated says no more than it was told.
+#[test]
+fn constraints_are_compiled_or_refused_and_never_break_the_compiler() {
+    let judge = |of: fn(String) -> Option<Constraint>| {
+        let vocabulary = ApproximateTokEnv::single_byte_env();
+        let constrainer = RefCell::new(Constrainer::new(&vocabulary).expect("a compiler"));
+        move |text: &[u8]| {
+            let Some(constraint) = of(String::from_utf8_lossy(text).into_owned()) else {
+                return Verdict::Refused;
+            };
+            let compiled = constrainer.borrow_mut().matcher(&constraint);
+            if let Err(why) = &compiled {
+                assert!(!why.is_empty());
+                bounded(why, 2000);
+            }
+            Verdict::of(&compiled)
+        }
+    };
+    let gbnf = texts(&[
+        "root ::= greeting (\", \" name){0,3} \"!\" # a comment\ngreeting ::= \"hi\" | \"hello\"\nname ::= [A-Z] [^a-z\\n]*",
+        "root ::= \"(\" (root | [0-9]+)? \")\"\n",
+    ]);
+    let words = [
+        "::=", "root", "|", "(", ")", "[", "]", "[^", "\\x41", "{2,3}", "{2000}", "*", "\"", "\n",
+        ".",
+    ];
+    let target = Target { name: "gbnf", corpus: gbnf, words: &words, one_in: 4 };
+    target.run(judge(|text| Some(Constraint::Gbnf(text))));
+    let regex = texts(&["[a-z]+(, [A-Z]{2,3})*\\.?", "(?i:on|off)|\\d{1,3}%"]);
+    let words = ["(?:", "(?P<a>", ")", "|", "{3}", "*?", "[^", "\\p{L}", "\\b", "^", "$", "/"];
+    let target = Target { name: "regex", corpus: regex, words: &words, one_in: 4 };
+    target.run(judge(|text| Some(Constraint::Regex(text))));
+    let lark =
+        texts(&["start: \"a\" b{1,3} | C\nb: /[x-z]+/ C?\nC: \"c\"..\"e\" & ~\"d\"\n%ignore / +/"]);
+    let words = [
+        "start: ",
+        "|",
+        "(",
+        ")",
+        "%json {}",
+        "%regex {}",
+        "%ignore",
+        "A",
+        "b",
+        "~",
+        "&",
+        "{1,9}",
+        "\n",
+    ];
+    let target = Target { name: "lark", corpus: lark, words: &words, one_in: 4 };
+    target.run(judge(|text| Some(Constraint::Lark(text))));
+    let schema = texts(&[
+        r##"{"type":"object","properties":{"a":{"type":"string","pattern":"^a|b+$","maxLength":9},"b":{"$ref":"#/$defs/c"}},
+            "required":["a"],"additionalProperties":false,"$defs":{"c":{"enum":[1,"x",null]}}}"##,
+        r#"{"anyOf":[{"type":"integer","minimum":-5,"multipleOf":2},{"type":"array","items":{"format":"date"},"minItems":1}]}"#,
+    ]);
+    let words = [
+        "\"not\":{}",
+        "\"$ref\":\"#\"",
+        "\"type\":",
+        "{}",
+        "true",
+        "\"allOf\":[",
+        "1e300",
+        "\"minItems\":",
+    ];
+    let target = Target { name: "schema", corpus: schema, words: &words, one_in: 4 };
+    target.run(judge(|text| Some(Constraint::JsonSchema(serde_json::from_str(&text).ok()?))));
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use agentd::model::config::ModelConfig;
+use agentd::model::constraint::Constraint;
 use agentd::model::gguf::Header;
 use agentd::model::{Ask, ModelError, State, digest, grammar};
 use rustix::process::Signal;
@@ -97,6 +98,11 @@ async fn a_second_ask_decodes_only_what_changed() {
     let first = ask("turn on the pump").await.unwrap();
     let second = ask("read the humidity").await.unwrap();
     let again = ask("read the humidity").await.unwrap();
+    // More than there are sequences: the places of the first ones are used again.
+    for words in ["turn on the lamp", "read the temperature", "open it", "close it", "what now"] {
+        let other = ask(words).await.unwrap().usage;
+        assert!(other.reused > 200 && other.prefilled < 20, "{words}: {other:?}");
+    }
     assert_eq!(first.usage.reused, 0);
     let whole = second.usage.reused + second.usage.prefilled;
     assert!(whole > 200 && second.usage.prefilled < 20, "{:?}", second.usage);
@@ -261,6 +267,43 @@ async fn a_bad_grammar_and_a_long_prompt_are_refused_and_the_worker_lives_on() {
     let error = running.ask_messages(Vec::new(), "start: \"a\"").await.unwrap_err();
     assert!(matches!(&error, ModelError::Refused(why) if why.contains("no messages")), "{error}");
     assert_eq!(running.ask("hi", "start: \"yes\"").await.unwrap().text, "yes");
+    assert_eq!(workers("--model"), [worker]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_schema_a_regular_expression_and_gbnf_hold_what_the_model_writes() {
+    let running = Running::real().await;
+    let worker = workers("--model")[0];
+    let ask = |grammar: Constraint| {
+        running.model.ask(Ask { grammar, max_tokens: 128, ..ask("How warm is it?", "") })
+    };
+    let schema = serde_json::json!({
+        "type": "object",
+        "properties": {
+            "sensor": { "enum": ["temperature", "humidity"] },
+            "celsius": { "type": "integer", "minimum": -40, "maximum": 60 },
+            "note": { "type": "string", "maxLength": 10 }
+        },
+        "required": ["sensor", "celsius", "note"],
+        "additionalProperties": false
+    });
+    let answer = ask(Constraint::JsonSchema(schema.clone())).await.unwrap();
+    let value = serde_json::from_str(&answer.text).unwrap();
+    assert!(jsonschema::is_valid(&schema, &value), "{value}");
+    let answer = ask(Constraint::Regex("[0-9]{1,2} (degrees|percent)".to_owned())).await.unwrap();
+    assert!(answer.text.ends_with("degrees") || answer.text.ends_with("percent"), "{answer:?}");
+    // Of one terminal, and of terminals of one character.
+    let recursive = "root ::= \"(\" inner \")\"\ninner ::= [0-9]{1,3} | \"x\" root";
+    for gbnf in ["root ::= (\"yes\" | \"no\") [.!]", recursive] {
+        let answer = ask(Constraint::Gbnf(gbnf.to_owned())).await.unwrap();
+        assert!(answer.text.ends_with(['.', '!', ')']), "{answer:?}");
+    }
+    let bad = serde_json::json!({ "type": "object", "properties": { "a": { "not": {} } } });
+    let error = ask(Constraint::JsonSchema(bad)).await.unwrap_err();
+    assert!(error.to_string().contains("/properties/a/not"), "{error}");
+    let error = ask(Constraint::Gbnf("root ::= [z-a]".to_owned())).await.unwrap_err();
+    assert!(error.to_string().contains("1(11)"), "{error}");
     assert_eq!(workers("--model"), [worker]);
     running.stop().await;
 }

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use agentd::model::config::ModelConfig;
+use agentd::model::constraint::{Constraint, MAX_GRAMMAR_BYTES};
 use agentd::model::frame::MAX_FRAME_BYTES;
 use agentd::model::{Ask, Model, ModelError, QUEUE, State, grammar};
 use agentd_tools::spec::Priority;
@@ -131,6 +132,23 @@ async fn what_breaks_the_grammar_or_does_not_compile_is_refused_and_the_worker_l
     assert!(matches!(&error, ModelError::Refused(said) if said.contains("bytes")), "{error}");
     assert!(running.ask("joke", &calls).await.is_ok());
     assert_eq!(running.metrics.worker_starts_total.get(), 1);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_constraint_that_a_worker_might_not_survive_does_not_reach_it() {
+    let running = Running::scripted("[[reply]]\nwhen = 'number'\nsay = '1e999'\n").await;
+    let ask = |grammar: Constraint| running.model.ask(Ask { grammar, ..ask("number", "") });
+    let deep =
+        (0..100).fold(serde_json::json!({}), |inner, _| serde_json::json!({ "items": inner }));
+    for bad in [Constraint::JsonSchema(deep), Constraint::Regex("a".repeat(MAX_GRAMMAR_BYTES + 1))]
+    {
+        let error = ask(bad).await.unwrap_err();
+        assert!(matches!(&error, ModelError::Refused(why) if why.contains("not taken")), "{error}");
+    }
+    // Where nothing is said of it a number may have any exponent, and no reader holds this one.
+    let error = ask(Constraint::JsonSchema(true.into())).await.unwrap_err();
+    assert!(matches!(&error, ModelError::Refused(why) if why.contains("JSON")), "{error}");
     running.stop().await;
 }
 

@@ -141,7 +141,7 @@ impl Running {
 pub(crate) fn ask(words: &str, grammar: &str) -> Ask {
     Ask {
         messages: vec![user(words)],
-        grammar: grammar.to_owned(),
+        grammar: grammar.into(),
         max_tokens: 16,
         priority: Priority::Normal,
         deadline: Instant::now() + PATIENCE,

@@ -76,7 +76,7 @@ impl Worker {
         self.last_id += 1;
         let ask = json!({
             "frame": "ask", "id": self.last_id, "messages": [{"role": "user", "content": SAY}],
-            "grammar": ENDLESS, "max_tokens": max_tokens, "priority": "normal",
+            "grammar": {"kind": "own", "text": ENDLESS}, "max_tokens": max_tokens, "priority": "normal",
             "deadline_ms": LIMIT.as_millis() as u64,
         });
         let ask: ToWorker = serde_json::from_value(ask)?;
