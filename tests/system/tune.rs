@@ -17,7 +17,8 @@ id = "bench"
 [[tool]]
 name = "set_output"
 description = "switch a device on or off"
-kind = "note"
+kind = "publish"
+event = "done"
 params.device = { enum = ["pump", "fan", "lamp"] }
 params.state = { enum = ["on", "off"] }
 sentences = ["(turn|switch) [the] {device} {state}", "(turn|switch) {state} [the] {device}", "{device} {state}"]
@@ -25,7 +26,8 @@ examples = [{ say = "let some fresh air in", call = { device = "fan", state = "o
 [[tool]]
 name = "set_speed"
 description = "set how fast the fan turns, in percent"
-kind = "note"
+kind = "publish"
+event = "done"
 params.percent = { type = "integer", min = 0, max = 100, unit = "percent" }
 sentences = ["set the speed to {percent} percent", "run it at {percent} percent", "speed {percent}"]
 "#;

@@ -12,12 +12,12 @@ use super::values;
 /// The longest description that is said as it is, in words.
 const SAYABLE: usize = 9;
 
-/// A wish for a tool by its name or description and the values that it needs, drawn.
+/// A wish for a tool by its name and the values that it needs, or by its description where it needs none; drawn.
 pub(super) fn named(tool: &ToolSpec, texts: &Texts, random: &mut Random) -> Phrase {
+    // With values behind it a description is no sentence.
     let description = tool.description.trim().trim_end_matches('.');
-    let is_sayable = description.split_whitespace().count() <= SAYABLE;
-    let by_description = is_sayable && (tool.params.is_empty() || random.percent(30));
-    let head = if by_description {
+    let is_sayable = tool.params.is_empty() && description.split_whitespace().count() <= SAYABLE;
+    let head = if is_sayable && random.percent(70) {
         description.to_owned()
     } else {
         tool.name.split(['_', '-', '.']).collect::<Vec<_>>().join(" ")
@@ -71,9 +71,24 @@ mod tests {
             check_args(&tool, &phrase.args).expect("all that it needs");
             said.push(phrase.say());
         }
-        for part in ["set timer fan two ", "run a device for a time pump", " minutes ", " quiet on"]
-        {
+        for part in ["set timer fan two ", " minutes ", " quiet on"] {
             assert!(said.iter().any(|said| said.contains(part)), "{part}: {said:?}");
         }
+        assert!(said.iter().all(|said| said.starts_with("set timer ")), "{said:?}");
+    }
+
+    #[test]
+    fn a_tool_that_needs_nothing_is_asked_for_by_its_description_if_that_is_short() {
+        let said = |description: String| {
+            let tool: ToolSpec = serde_json::from_value(json!({
+                "name": "read_climate", "description": description, "kind": "note",
+            }))
+            .expect("a tool");
+            let said = |stream| named(&tool, &Texts::new(), &mut Random::new(1, stream)).say();
+            (0..50).map(said).collect::<std::collections::HashSet<String>>()
+        };
+        let words = |count: usize| vec!["go"; count].join(" ");
+        assert_eq!(said(words(SAYABLE)), ["read climate".into(), words(SAYABLE)].into());
+        assert_eq!(said(words(SAYABLE + 1)), ["read climate".into()].into());
     }
 }

@@ -98,7 +98,7 @@ const BEFORE_ORDER: &[&str] = &[
 const BEFORE_QUESTION: &[&str] =
     &["tell me, ", "please tell me, ", "quick question: ", "I'd like to know, ", "sorry, "];
 const BEFORE_ANY: &[&str] = &["hey, ", "okay, ", "hello, ", "right, ", "excuse me, "];
-const AFTER: &[&str] = &[" please", ", please", ", thanks", ", thank you", " for me"];
+const AFTER: &[&str] = &[" please", ", please", ", thanks", ", thank you"];
 /// What a recogniser writes of somebody who hesitates.
 const FILLERS: &[&str] = &["um ", "uh ", "so ", "okay so ", "well ", "er ", "yeah "];
 
@@ -196,6 +196,7 @@ fn courteous(text: &str, ends_in_text: bool, random: &mut Random) -> String {
     let after = match random.between(0, 9) {
         // It would be taken for a part of what is to be written down.
         _ if ends_in_text || is_said => "",
+        0 if ORDERS.contains(&first.as_str()) => " for me",
         0 | 1 => random.pick(AFTER),
         _ => "",
     };
