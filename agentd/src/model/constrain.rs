@@ -82,14 +82,15 @@ impl Constrainer {
     fn compile(&self, constraint: &Constraint) -> Result<Matcher, Refusal> {
         constraint.admit()?;
         let is_schema = matches!(constraint, Constraint::JsonSchema(_));
-        let lark = |text: &str| {
-            // A token may be named, so that the vocabulary is needed.
-            let vocabulary = Some(self.factory.tok_env().clone());
-            build(TopLevelGrammar::from_lark(text.to_owned()), vocabulary)
-        };
+        // A token may be named, so that the vocabulary is needed.
+        let vocabulary = || Some(self.factory.tok_env().clone());
+        let lark = |text: &str| build(TopLevelGrammar::from_lark(text.to_owned()), vocabulary());
         let built = match constraint {
             Constraint::JsonSchema(schema) => schema::built(schema)?,
-            Constraint::Own(text) => lark(text)?,
+            // Its rules are flat, and each request has one of its own: it needs no stack to itself.
+            Constraint::Own(text) => {
+                build_here(TopLevelGrammar::from_lark(text.to_owned()), vocabulary())?
+            }
             Constraint::Lark(text) => lark(&format!("{text}{NO_FORCING}"))?,
             Constraint::Gbnf(text) => lark(&format!("{}{NO_FORCING}", gbnf::to_lark(text)?))?,
             // llguidance gives a group of this name a meaning of its own.
@@ -122,23 +123,29 @@ fn limits() -> ParserLimits {
     }
 }
 
-/// Builds a grammar as far as it goes without the states of its lexer.
+/// Builds a grammar as far as it goes without the states of its lexer, on a stack that is deep enough for any that is
+/// admitted.
 pub(super) fn build(
     grammar: TopLevelGrammar,
     vocabulary: Option<TokEnv>,
 ) -> Result<GrammarInit, Refusal> {
-    let build = move || {
-        // A panic in the compiler is a bad grammar too, and must not end the worker.
-        catch_unwind(AssertUnwindSafe(|| {
-            let grammar = GrammarInit::Serialized(grammar);
-            let (grammar, lexer) = grammar.to_internal(vocabulary, limits())?;
-            Ok(GrammarInit::Internal(grammar, lexer))
-        }))
-        .map_err(|error| Refusal::Compiler(reason(&error.to_string())))
-    };
+    let build = move || build_here(grammar, vocabulary);
     let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(build);
     let thread = thread.map_err(|e| Refusal::Compiler(format!("no thread can be started: {e}")))?;
     thread.join().unwrap_or_else(|_| Err(Refusal::Compiler("the compiler broke".to_owned())))
+}
+
+fn build_here(
+    grammar: TopLevelGrammar,
+    vocabulary: Option<TokEnv>,
+) -> Result<GrammarInit, Refusal> {
+    // A panic in the compiler is a bad grammar too, and must not end the worker.
+    catch_unwind(AssertUnwindSafe(|| {
+        let grammar = GrammarInit::Serialized(grammar);
+        let (grammar, lexer) = grammar.to_internal(vocabulary, limits())?;
+        Ok(GrammarInit::Internal(grammar, lexer))
+    }))
+    .map_err(|error| Refusal::Compiler(reason(&error.to_string())))
 }
 
 /// What of an error tells a person something: its first line, and why a regular expression is none.

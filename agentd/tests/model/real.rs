@@ -183,7 +183,8 @@ async fn the_static_part_outlives_other_prompts_and_a_turn_goes_on_where_its_ses
     let turn = [message("assistant", &first.text), user("and the lamp")];
     let turn = [&prompt[..], &[user("turn on the pump")], &turn].concat();
     let turn = running.ask_messages(turn, &lark).await.unwrap();
-    assert!(turn.usage.reused > first.usage.reused + 5, "{:?} {:?}", first.usage, turn.usage);
+    let whole = first.usage.reused + first.usage.prefilled;
+    assert!(turn.usage.reused >= whole, "{:?} {:?}", first.usage, turn.usage);
     running.stop().await;
 }
 

@@ -65,7 +65,7 @@ pub enum Refusal {
     #[error("lists and objects stand more than {MAX_DEPTH} deep in it")]
     TooDeep,
     /// A keyword of a schema cannot be held, or is wrong.
-    #[error("{pointer:?}: {why}")]
+    #[error("{:?}: {why}", end_of(pointer))]
     Schema {
         /// The JSON pointer of the keyword; empty for the schema itself.
         pointer: String,
@@ -85,6 +85,18 @@ pub enum Refusal {
     /// The compiler does not take it. It says where, if it knows.
     #[error("{0}")]
     Compiler(String),
+}
+
+/// The most characters of a pointer that are told: a schema's keys may be as long as the schema.
+const SHOWN_POINTER_CHARS: usize = 200;
+
+/// A pointer, or its end where it is long.
+fn end_of(pointer: &str) -> String {
+    let chars = pointer.chars().count();
+    match chars.checked_sub(SHOWN_POINTER_CHARS).filter(|over| *over > 0) {
+        Some(over) => format!("...{}", pointer.chars().skip(over).collect::<String>()),
+        None => pointer.to_owned(),
+    }
 }
 
 impl Default for Constraint {
@@ -151,6 +163,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn of_a_pointer_the_end_is_told_where_it_is_longer_than_its_bound() {
+        let at = format!("/{}", "é".repeat(SHOWN_POINTER_CHARS - 1));
+        assert_eq!(end_of(&at), at);
+        assert_eq!(end_of(&format!("/x{}", &at[1..])), format!("...x{}", &at[1..]));
+    }
 
     #[test]
     fn a_constraint_is_the_same_after_it_was_sent() {
