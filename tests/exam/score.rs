@@ -136,19 +136,13 @@ mod tests {
     use super::*;
 
     fn tools() -> Vec<ToolSpec> {
-        let tool = json!({
-            "name": "run", "description": "d", "kind": "serial",
-            "params": {
-                "device": {"enum": ["pump", "fan"]},
-                "minutes": {"type": "integer", "default": 5},
-                "text": {"verbatim": true, "default": ""},
-            },
-        });
+        let params = json!({"device": {}, "minutes": {"type": "integer", "default": 5}});
+        let tool = json!({"name": "run", "description": "d", "kind": "note", "params": params});
         vec![serde_json::from_value(tool).expect("a tool")]
     }
 
     fn call(args: Value) -> Call {
-        Call { tool: "run".into(), args: args.as_object().expect("an object").clone() }
+        serde_json::from_value(json!({"tool": "run", "args": args})).expect("a call")
     }
 
     fn case(expect: Vec<Call>) -> Case {
@@ -159,21 +153,16 @@ mod tests {
     }
 
     #[test]
-    fn a_call_counts_after_what_production_puts_right_and_not_by_its_spelling() {
-        let case = case(vec![call(json!({"device": "pump"}))]);
-        let exact = |args| mark(&case, &tools(), &[call(args)]).is_exact;
-        assert!(exact(json!({"device": "Pump", "minutes": 5})));
-        assert!(!exact(json!({"device": "fan"})));
-        assert!(!exact(json!({"device": "pump", "minutes": 6})));
-        let refused = mark(&case, &tools(), &[]);
+    fn a_refusal_and_a_call_too_many_are_wrong_tools_and_a_wrong_value_is_not() {
+        let pump = || call(json!({"device": "pump"}));
+        let mark = |answer: &[Call]| mark(&case(vec![pump()]), &tools(), answer);
+        let refused = mark(&[]);
         assert!(!refused.is_exact && !refused.is_right_tool);
-        assert_eq!(refused.got, "(refused)");
-        let two = mark(
-            &case,
-            &tools(),
-            &[call(json!({"device": "pump"})), call(json!({"device": "pump"}))],
-        );
-        assert!(!two.is_right_tool, "one call too many");
+        assert_eq!((refused.wanted.as_str(), refused.got.as_str()), ("run", "(refused)"));
+        assert!(!mark(&[pump(), pump()]).is_right_tool);
+        let fan = mark(&[call(json!({"device": "fan"}))]);
+        assert!(fan.is_right_tool && !fan.is_exact);
+        assert!(mark(&[pump()]).is_exact);
     }
 
     #[test]

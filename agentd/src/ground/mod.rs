@@ -14,7 +14,7 @@
 
 mod clock;
 mod lexer;
-mod number;
+pub(crate) mod number;
 mod quantity;
 
 use agentd_tools::spec::{Param, ParamKind};

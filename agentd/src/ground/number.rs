@@ -193,11 +193,11 @@ fn digit(word: Option<&Word>) -> Option<f64> {
 }
 
 /// From twenty to ninety.
-pub(super) const TENS: [&str; 8] =
+pub(crate) const TENS: [&str; 8] =
     ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
 
 /// From zero to nineteen.
-pub(super) const UNITS: [&str; 20] = [
+pub(crate) const UNITS: [&str; 20] = [
     "zero",
     "one",
     "two",

@@ -67,6 +67,11 @@ impl Thinker for Engine<'_> {
         for request in std::mem::take(&mut self.jobs.arrived) {
             let id = request.id;
             match self.read(request) {
+                // The state of a static part that is there, or was kept on the disk, needs no place.
+                Ok(Waiting { request, prompt, matcher: None, .. }) if self.is_warm(&prompt) => {
+                    let reused = count(prompt.len());
+                    say(prepared(&request, Usage { reused, ..Usage::default() }));
+                }
                 Ok(waiting) => self.jobs.waiting.push(waiting),
                 Err(halt) => say(halt.into_frame(id)),
             }
@@ -134,19 +139,8 @@ impl Engine<'_> {
         self.jobs.waiting.sort_by_key(|waiting| waiting.request.rank());
         while let Some(first) = self.jobs.waiting.first() {
             let cells = first.prompt.len() + first.request.max_tokens as usize;
-            let is_prepared = first.matcher.is_none();
             let Some(place) = self.sequences.find(&first.prompt, cells) else { return };
             let waiting = self.jobs.waiting.remove(0);
-            if is_prepared && self.is_warm(&waiting.prompt) {
-                let usage = Usage { reused: count(waiting.prompt.len()), ..Usage::default() };
-                say(prepared(&waiting.request, usage));
-                continue;
-            }
-            // What was restored may lie where the place was.
-            let place = match is_prepared {
-                true => self.sequences.find(&waiting.prompt, cells).unwrap_or(place),
-                false => place,
-            };
             let kept = self.settle(&place, cells);
             self.begin(waiting, place.sequence, kept, say);
         }
@@ -208,34 +202,30 @@ impl Engine<'_> {
     /// Goes on with a job: from its beginning, or with the logits at `end` of the last batch. None: it has ended.
     fn advance(&mut self, mut job: Job, end: Option<i32>, say: Say<'_>) -> Option<Job> {
         let id = job.request.id;
-        let Job { request, pending, doing, .. } = &mut job;
-        let goes_on = match doing {
+        let Job { request, sequence, pending, writes, doing } = &mut job;
+        let writing = match doing {
+            Doing::Preparing(_) if end.is_none() => return Some(job),
             Doing::Preparing(usage) => {
-                if end.is_none() {
-                    return Some(job);
-                }
-                usage.total_ms = request.elapsed_ms();
+                self.warm_from(*sequence);
                 say(prepared(request, usage.clone()));
-                self.warm_from(job.sequence);
                 return None;
             }
-            Doing::Writing(writing) => {
-                let mut piece = |text: &str| say(FromWorker::Piece { id, text: text.to_owned() });
-                let trie = self.vocabulary.tok_trie();
-                let mut desk = Desk { request, trie, pending, say: &mut piece };
-                match end {
-                    None => writing.go_on(&mut desk),
-                    Some(end) => writing.choose(self.logits(end), &mut desk),
-                }
-            }
+            Doing::Writing(writing) => writing,
         };
-        job.writes = end.is_some();
+        let mut piece = |text: &str| say(FromWorker::Piece { id, text: text.to_owned() });
+        let trie = self.vocabulary.tok_trie();
+        let mut desk = Desk { request, trie, pending, say: &mut piece };
+        let goes_on = match end {
+            None => writing.go_on(&mut desk),
+            Some(end) => writing.choose(self.logits(end), &mut desk),
+        };
+        *writes = end.is_some();
         let ended = match goes_on {
             Ok(true) => return Some(job),
-            Ok(false) => job.finish(),
+            Ok(false) => writing.finish(request),
             Err(halt) => Err(halt),
         };
-        self.sequences.free(job.sequence);
+        self.sequences.free(*sequence);
         say(match ended {
             Ok(answer) => FromWorker::Done { id, answer },
             Err(halt) => halt.into_frame(id),
@@ -261,16 +251,9 @@ impl Job {
             Doing::Writing(writing) => &mut writing.usage,
         }
     }
-
-    /// The answer. What it took is complete by then.
-    fn finish(&mut self) -> Result<Answer, Halt> {
-        match &mut self.doing {
-            Doing::Writing(writing) => writing.finish(&self.request),
-            Doing::Preparing(usage) => Ok(Answer { usage: usage.clone(), ..Answer::default() }),
-        }
-    }
 }
 
+/// What is said of a state that is there.
 fn prepared(request: &Request, usage: Usage) -> FromWorker {
     let usage = Usage { total_ms: request.elapsed_ms(), ..usage };
     FromWorker::Done { id: request.id, answer: Answer { usage, ..Answer::default() } }

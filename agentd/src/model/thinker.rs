@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use agentd_tools::spec::Priority;
 
@@ -172,7 +172,6 @@ impl Watch<'_> {
         let mut told = self.signals.told();
         while told.version == self.seen {
             let Some(left) = until.checked_duration_since(Instant::now()) else { return };
-            let left = left.max(Duration::from_millis(1));
             let woken = self.signals.changed.wait_timeout(told, left);
             told = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -182,6 +181,7 @@ impl Watch<'_> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use super::*;
 

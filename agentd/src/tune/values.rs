@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::random::Random;
 use crate::agent::reflex;
+use crate::ground::number::{TENS, UNITS};
 
 /// The largest number that is drawn where a parameter has no bound, or a larger one.
 pub(super) const LARGEST: f64 = 1_000_000.0;
@@ -165,31 +166,6 @@ fn span(value: f64, unit: &str) -> Option<&'static str> {
     said.iter().find(|(of, own, _)| *of == value && *own == unit).map(|(_, _, said)| *said)
 }
 
-const UNITS: &[&str] = &[
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-];
-const TENS: &[&str] =
-    &["", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
-
 /// A number from -999 to 999 in words, with one decimal at most.
 fn words(value: f64) -> Option<String> {
     let tenths = (value.abs() * 10.0).round();
@@ -209,8 +185,8 @@ fn words(value: f64) -> Option<String> {
 fn whole(n: usize) -> String {
     match (n / 100, n % 100) {
         (0, n) if n < 20 => UNITS[n].to_owned(),
-        (0, n) if n % 10 == 0 => TENS[n / 10].to_owned(),
-        (0, n) => format!("{} {}", TENS[n / 10], UNITS[n % 10]),
+        (0, n) if n % 10 == 0 => TENS[n / 10 - 2].to_owned(),
+        (0, n) => format!("{} {}", TENS[n / 10 - 2], UNITS[n % 10]),
         (hundreds, 0) => format!("{} hundred", UNITS[hundreds]),
         (hundreds, rest) => format!("{} hundred and {}", UNITS[hundreds], whole(rest)),
     }

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use agentd::model::config::ModelConfig;
 use agentd::model::constraint::{Constraint, MAX_GRAMMAR_BYTES};
 use agentd::model::frame::MAX_FRAME_BYTES;
-use agentd::model::{Ask, Model, ModelError, QUEUE, State, grammar};
+use agentd::model::{Answer, Ask, Model, ModelError, QUEUE, State, grammar};
 use agentd_tools::spec::Priority;
+use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use rustix::process::Signal;
@@ -152,22 +153,28 @@ async fn a_constraint_that_a_worker_might_not_survive_does_not_reach_it() {
     running.stop().await;
 }
 
+/// So many asks that are on their way.
+fn waiting<'a>(
+    model: &'a Model,
+    words: &str,
+    count: usize,
+) -> Vec<BoxFuture<'a, Result<Answer, ModelError>>> {
+    let asks = (0..count).map(|_| {
+        let mut asked = model.ask(ask(words, ANY)).boxed();
+        assert!((&mut asked).now_or_never().is_none());
+        asked
+    });
+    asks.collect()
+}
+
 #[tokio::test]
 async fn the_queue_holds_its_bound_and_the_next_ask_is_told_busy() {
     let running = Running::scripted(SCRIPT).await;
-    let mut slow: Vec<_> =
-        (0..PARALLEL).map(|_| Box::pin(running.model.ask(ask("slow", ANY)))).collect();
-    for ask in &mut slow {
-        assert!(futures_util::poll!(ask).is_pending());
-    }
-    let mut waiting: Vec<_> =
-        (0..QUEUE).map(|_| Box::pin(running.model.ask(ask("pump", ANY)))).collect();
-    for ask in &mut waiting {
-        assert!(futures_util::poll!(ask).is_pending());
-    }
+    let slow = waiting(&running.model, "slow", PARALLEL);
+    let queued = waiting(&running.model, "pump", QUEUE);
     assert_eq!(running.model.ask(ask("pump", ANY)).await, Err(ModelError::Busy), "one over");
     drop(slow);
-    for ask in waiting {
+    for ask in queued {
         assert!(ask.await.is_ok());
     }
     assert!(running.model.ask(ask("pump", ANY)).await.is_ok(), "all places are free again");
@@ -177,11 +184,7 @@ async fn the_queue_holds_its_bound_and_the_next_ask_is_told_busy() {
 #[tokio::test]
 async fn several_asks_are_answered_at_once_and_a_quick_one_does_not_wait_for_a_slow_one() {
     let running = Running::scripted(SCRIPT).await;
-    let mut slow: Vec<_> =
-        (1..PARALLEL).map(|_| Box::pin(running.model.ask(ask("slow", ANY)))).collect();
-    for ask in &mut slow {
-        assert!(futures_util::poll!(ask).is_pending());
-    }
+    let slow = waiting(&running.model, "slow", PARALLEL - 1);
     let asked = Instant::now();
     assert!(running.ask("pump", ANY).await.is_ok());
     assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
@@ -197,11 +200,7 @@ async fn several_asks_are_answered_at_once_and_a_quick_one_does_not_wait_for_a_s
 #[tokio::test]
 async fn of_those_that_wait_the_urgent_goes_first_and_then_the_one_whose_time_is_short() {
     let running = Running::scripted(SCRIPT).await;
-    let mut slow: Vec<_> =
-        (0..PARALLEL).map(|_| Box::pin(running.model.ask(ask("slow", ANY)))).collect();
-    for ask in &mut slow {
-        assert!(futures_util::poll!(ask).is_pending());
-    }
+    let mut slow = waiting(&running.model, "slow", PARALLEL);
     let soon = Instant::now() + PATIENCE / 2;
     let asks = [
         ("low", Ask { priority: Priority::Low, ..ask("pump", ANY) }),
