@@ -58,8 +58,7 @@ pub enum TrainerError {
     #[error(
         "{python} cannot train ({problem}). Training needs PyTorch and gguf, once:\n  python3 -m venv {venv}\n  \
          {venv}/bin/python -m pip install --requirement {requirements}\nThen run this again; that Python is \
-         found by itself. The torch of PyPI brings GPU libraries, 5.6 GB in all; `--extra-index-url \
-         https://download.pytorch.org/whl/cpu` leaves them out."
+         found by itself. With the GPU libraries of PyPI's torch it takes 5.6 GB."
     )]
     Python {
         /// The interpreter that was tried.
