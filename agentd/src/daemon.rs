@@ -35,7 +35,7 @@ use crate::link::config::MqttConfig;
 use crate::link::{self, Link};
 use crate::metrics::Metrics;
 use crate::model::config::ModelConfig;
-use crate::model::supervisor::Supervisor;
+use crate::model::manager::Manager;
 use crate::model::{self, Model};
 use crate::policy::Policy;
 use crate::poll::Poll;
@@ -287,17 +287,16 @@ fn start_model(
     metrics: &Arc<Metrics>,
     base: &mut Stage,
 ) -> Result<Model> {
-    match config.model.source() {
-        Ok(Some(source)) => {
+    match config.model.sources() {
+        Ok(sources) if !sources.is_empty() => {
             let program = worker_program()?;
             let prefixes = config.store.path.with_file_name("prefixes");
             let settings = ModelConfig { prefixes: Some(prefixes), ..config.model.clone() };
-            let (model, supervisor) =
-                Supervisor::new(&settings, &source, program, health.clone(), Arc::clone(metrics));
-            base.start("model", supervisor.run(base.stop.clone()));
+            let (model, manager) = Manager::new(&settings, &sources, &program, health, metrics);
+            base.start("model", manager.run(base.stop.clone()));
             Ok(model)
         }
-        Ok(None) => {
+        Ok(_) => {
             info!("no model is installed; known sentences work: `agentd model pull` gets one");
             Ok(Model::off())
         }

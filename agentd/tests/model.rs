@@ -6,6 +6,8 @@
 mod bench;
 #[path = "model/lessons.rs"]
 mod lessons;
+#[path = "model/life.rs"]
+mod life;
 #[path = "model/real.rs"]
 mod real;
 #[path = "model/scripted.rs"]

@@ -313,7 +313,7 @@ mod common {
         let payload = Map::new();
         let effect = Effect::Event { kind: "x".into(), payload, priority, ttl_seconds: None };
         let trace = Trace { acted: false, effects: vec![effect] };
-        let ending = Ending { outcome, traces: vec![trace], plan: None };
+        let ending = Ending { outcome, traces: vec![trace], plan: None, feedback: None };
         assert!(store.finish(ending).await.expect("finished"));
     }
 }

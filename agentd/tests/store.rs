@@ -78,7 +78,7 @@ fn ending(id: &str, tools: &[&str]) -> Ending {
         received_at: now(),
         finished_at: now(),
     };
-    Ending { outcome, traces: vec![acted(); tools.len()], plan: None }
+    Ending { outcome, traces: vec![acted(); tools.len()], plan: None, feedback: None }
 }
 
 async fn accept(store: &Store, id: &str) -> Accepted {

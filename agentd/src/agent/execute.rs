@@ -9,14 +9,15 @@ use log::{error, info, warn};
 use tokio::sync::mpsc;
 
 use super::memory::Exchange;
-use super::turn::{Event, INTERRUPTED, Ran, Step, Turn};
-use super::{Agent, STORE_RETRY, memory, prompt, reply};
+use super::turn::{Event, INTERRUPTED, Proposal, Ran, Step, Turn};
+use super::{Agent, STORE_RETRY, feedback, memory, prompt, reply};
 use crate::command::{
     self, Call, CallRecord, Denial, INTERRUPTED_WHY, Outcome, Route, Status, elapsed_ms,
 };
 use crate::feed::Notice;
 use crate::model::{Ask, ModelError, State, grammar};
 use crate::policy::{self, ApprovedCall, Role};
+use crate::store::feedback::Feedback;
 use crate::store::{Ending, Intent, Plan, Waiting};
 
 /// Pieces of an answer that may wait for the feed; more are dropped, since the feed is only for watching.
@@ -54,8 +55,9 @@ impl Agent {
                 turn
             }
         };
+        let feedback = self.feedback(&waiting, &turn);
         self.remember(&waiting, &turn);
-        self.finish(&waiting, &turn).await;
+        self.finish(&waiting, &turn, feedback).await;
         waiting.lane
     }
 
@@ -84,7 +86,7 @@ impl Agent {
             return known(Route::Reflex, call);
         }
         match self.model.state() {
-            State::Ready { name, .. } | State::Loading { name } => {
+            State::Ready { name, .. } | State::Loading { name } | State::Asleep { name } => {
                 self.metrics.route_model_total.add_one();
                 Turn::ask(Some(name), steps, self.min_confidence)
             }
@@ -115,7 +117,7 @@ impl Agent {
                 Step::Finish => return,
                 Step::Ask => {
                     let event = match self.ask(waiting, deadline).await {
-                        Ok((calls, confidence)) => Event::Proposed(calls, confidence),
+                        Ok(proposal) => Event::Proposed(proposal),
                         Err(error) => {
                             if matches!(error, ModelError::Unavailable(_) | ModelError::Crashed(_))
                             {
@@ -147,17 +149,9 @@ impl Agent {
         }
     }
 
-    async fn ask(
-        &self,
-        waiting: &Waiting,
-        deadline: Instant,
-    ) -> Result<(Vec<Call>, f32), ModelError> {
+    async fn ask(&self, waiting: &Waiting, deadline: Instant) -> Result<Proposal, ModelError> {
         let text = waiting.command.text.as_deref().unwrap_or_default();
-        let session = waiting.command.session.as_deref().filter(|_| memory::refers_back(text));
-        let before = session.and_then(|session| {
-            let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-            memory.recall(session, Instant::now()).cloned()
-        });
+        let before = self.before(waiting);
         let mut messages = self.preamble.clone();
         if let Some(Exchange { say, calls }) = &before {
             messages.extend(prompt::exchange(say, &grammar::answer(calls)));
@@ -189,7 +183,10 @@ impl Agent {
         );
         let calls = grammar::parse_calls(&answer.text)
             .map_err(|why| ModelError::Refused(format!("its answer is not a call: {why}")))?;
-        Ok((calls, answer.confidence))
+        let others = answer.alternatives.iter();
+        // What cannot be read is nothing to ask back about.
+        let others = others.filter_map(|other| grammar::parse_calls(&other.text).ok()).collect();
+        Ok(Proposal { calls, confidence: answer.confidence, others })
     }
 
     /// Whether a call may run now: one that acts only where it can be recorded.
@@ -300,6 +297,23 @@ impl Agent {
         }
     }
 
+    /// What the session said and did before, where the sentence refers to it.
+    fn before(&self, waiting: &Waiting) -> Option<Exchange> {
+        let text = waiting.command.text.as_deref().filter(|text| memory::refers_back(text));
+        let session = waiting.command.session.as_deref().filter(|_| text.is_some())?;
+        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.recall(session, Instant::now()).cloned()
+    }
+
+    /// What is to be kept of it to learn from.
+    fn feedback(&self, waiting: &Waiting, turn: &Turn) -> Option<Feedback> {
+        let say = waiting.command.text.as_deref()?;
+        // What a person approved goes on here, and what they thought of it is kept.
+        let is_new = waiting.approved_by.is_none();
+        let before = self.before(waiting).filter(|_| is_new);
+        feedback::of(turn.ending().0, turn.plan(), say, before.as_ref())
+    }
+
     /// Keeps in mind what a session had done, for the sentence that refers to it.
     fn remember(&self, waiting: &Waiting, turn: &Turn) {
         let (Some(session), Some(text)) = (&waiting.command.session, &waiting.command.text) else {
@@ -314,7 +328,7 @@ impl Agent {
 
     /// Commits the outcome. While the store fails it is tried again and the lane stays taken: a command
     /// whose effect happened must not be begun a second time.
-    async fn finish(&self, waiting: &Waiting, turn: &Turn) {
+    async fn finish(&self, waiting: &Waiting, turn: &Turn, feedback: Option<Feedback>) {
         let (status, denial) = turn.ending();
         let finished_at = command::now();
         let mut text = reply::text(turn);
@@ -341,6 +355,7 @@ impl Agent {
             outcome,
             traces: turn.ran.iter().map(Ran::trace).collect(),
             plan: (!status.is_final()).then(|| turn.plan().clone()),
+            feedback,
         };
         loop {
             match self.store.finish(ending.clone()).await {

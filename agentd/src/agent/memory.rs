@@ -17,10 +17,20 @@ pub const KEPT_FOR: Duration = Duration::from_secs(300);
 pub const MAX_CHARS: usize = 300;
 
 /// First words of a sentence that goes on with the one before.
-const FIRST: &[&str] =
-    &["and", "also", "now", "no", "then", "same", "again", "actually", "but", "or"];
+const FIRST: &[&str] = &[
+    "and", "also", "now", "no", "nope", "wrong", "then", "same", "again", "actually", "but", "or",
+];
 /// The same, of two words.
-const FIRST_TWO: &[&str] = &["what about", "how about", "make that", "do that", "not that"];
+const FIRST_TWO: &[&str] = &[
+    "what about",
+    "how about",
+    "make that",
+    "do that",
+    "not that",
+    "not the",
+    "i meant",
+    "i said",
+];
 /// Words that refer back wherever they stand.
 const ANYWHERE: &[&str] = &["too", "same", "again", "instead", "other", "another", "likewise"];
 
@@ -85,9 +95,13 @@ mod tests {
 
     #[test]
     fn only_a_sentence_that_may_go_on_with_another_one_refers_back() {
-        for say in
-            ["And the lamp too.", "no, the left one", "What about the fan?", "the lamp as well"]
-        {
+        for say in [
+            "And the lamp too.",
+            "no, the left one",
+            "What about the fan?",
+            "the lamp as well",
+            "I meant the fan",
+        ] {
             assert!(refers_back(say), "{say}");
         }
         for say in ["turn on the pump", "is it well?", "note: nothing", "", "?!"] {

@@ -5,6 +5,7 @@
 //! person's commands keep their order and a slow model does not hold up another's known sentence.
 
 mod execute;
+mod feedback;
 pub mod memory;
 pub mod pattern;
 pub mod prompt;

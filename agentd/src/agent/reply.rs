@@ -55,13 +55,13 @@ pub fn failure(error: &ToolError, call: &Call, acts: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent::turn::{Event, Turn};
+    use crate::agent::turn::{Event, Proposal, Turn};
     use crate::model::ModelError;
 
     #[test]
     fn where_no_tool_ran_the_reply_says_that_nothing_was_done() {
         let mut turn = Turn::ask(None, 4, 0.0);
-        turn.on(Event::Proposed(Vec::new(), 1.0));
+        turn.on(Event::Proposed(Proposal { confidence: 1.0, ..Proposal::default() }));
         assert_eq!(text(&turn), "No tool here does that. Nothing was done.");
         let mut turn = Turn::ask(None, 4, 0.0);
         turn.on(Event::NoProposal(ModelError::TooLate));

@@ -42,11 +42,22 @@ pub enum Step {
     Finish,
 }
 
+/// What the model makes of a request.
+#[derive(Debug, Default)]
+pub struct Proposal {
+    /// The calls; none means that no tool fits.
+    pub calls: Vec<Call>,
+    /// How sure it is of them, 0 to 1.
+    pub confidence: f32,
+    /// What else it may be, the likeliest first.
+    pub others: Vec<Vec<Call>>,
+}
+
 /// What happened.
 #[derive(Debug)]
 pub enum Event {
-    /// The model proposed calls, and is so sure of them, 0 to 1; none means that no tool fits.
-    Proposed(Vec<Call>, f32),
+    /// The model proposed something.
+    Proposed(Proposal),
     /// There is no proposal.
     NoProposal(ModelError),
     /// What policy says of each call of the plan, in order.
@@ -164,7 +175,7 @@ impl Turn {
     /// Takes in what happened. An event that does not belong to the state is ignored.
     pub fn on(&mut self, event: Event) {
         match (&self.state, event) {
-            (State::Asking, Event::Proposed(calls, confidence)) => self.propose(calls, confidence),
+            (State::Asking, Event::Proposed(proposal)) => self.propose(proposal),
             (State::Asking, Event::NoProposal(error)) => {
                 let code = match error {
                     ModelError::TooLate => "too_late",
@@ -263,22 +274,28 @@ impl Turn {
         }
     }
 
-    fn propose(&mut self, calls: Vec<Call>, confidence: f32) {
+    fn propose(&mut self, proposal: Proposal) {
+        let Proposal { calls, confidence, others } = proposal;
         // Three digits are as much as it means.
         self.plan.confidence = Some((confidence * 1000.0).round() / 1000.0);
-        if calls.is_empty() {
+        let is_unsure = confidence < self.least_confidence;
+        let told: Vec<String> = std::iter::once(&calls)
+            .chain(others.iter().filter(|_| is_unsure))
+            .filter(|calls| !calls.is_empty())
+            .map(|calls| calls.iter().map(Call::to_string).collect::<Vec<_>>().join(" and then "))
+            .collect();
+        if told.is_empty() {
             self.end(Status::Denied, "no_tool", "no tool here does that".to_owned());
+        } else if is_unsure {
+            let message = format!(
+                "I am not sure what is meant; it may be {}. Please say it in other words",
+                told.join(", or ")
+            );
+            self.end(Status::Denied, UNSURE, message);
         } else if calls.len() > self.steps {
             let message =
                 format!("it takes {} calls; at most {} are made", calls.len(), self.steps);
             self.end(Status::Denied, "too_many_steps", message);
-        } else if confidence < self.least_confidence {
-            let calls: Vec<String> = calls.iter().map(Call::to_string).collect();
-            let message = format!(
-                "I am not sure what is meant; it may be {}. Please say it in other words",
-                calls.join(" and then ")
-            );
-            self.end(Status::Denied, UNSURE, message);
         } else {
             self.plan.calls = calls;
             self.state = State::Judging;

@@ -15,7 +15,11 @@ fn denied() -> Verdict {
 
 fn turn(calls: usize) -> Turn {
     let mut turn = Turn::ask(Some("m".into()), 4, 0.5);
-    turn.on(Event::Proposed((0..calls).map(call).collect(), 0.5));
+    turn.on(Event::Proposed(Proposal {
+        calls: (0..calls).map(call).collect(),
+        confidence: 0.5,
+        others: vec![vec![call(9)]],
+    }));
     turn
 }
 
@@ -31,7 +35,9 @@ fn the_bound_on_steps_holds_at_and_one_over() {
 fn the_bound_on_confidence_holds_at_and_just_below() {
     let propose = |confidence| {
         let mut turn = Turn::ask(Some("m".into()), 4, 0.8);
-        turn.on(Event::Proposed(vec![call(0), call(1)], confidence));
+        let others = vec![vec![call(2)], Vec::new()];
+        let calls = vec![call(0), call(1)];
+        turn.on(Event::Proposed(Proposal { calls, confidence, others }));
         turn
     };
     assert!(matches!(propose(0.8).next(), Step::Approve(_)));
@@ -39,13 +45,26 @@ fn the_bound_on_confidence_holds_at_and_just_below() {
     assert_eq!((unsure.next(), unsure.ending().0), (Step::Finish, Status::Denied));
     let denial = unsure.ending().1.expect("why");
     assert_eq!(denial.code, UNSURE);
-    let both = format!("{} and then {}", call(0), call(1));
-    assert!(denial.message.contains(&both), "{}", denial.message);
+    let all = format!("it may be {} and then {}, or {}. Please", call(0), call(1), call(2));
+    assert!(denial.message.contains(&all), "{}", denial.message);
     assert_eq!(
         unsure.plan().confidence,
         Some(0.8),
         "rounded for people, and not before it is judged"
     );
+}
+
+#[test]
+fn a_doubtful_no_asks_back_where_there_is_something_to_ask() {
+    let propose = |confidence, others| {
+        let mut turn = Turn::ask(Some("m".into()), 4, 0.8);
+        turn.on(Event::Proposed(Proposal { calls: Vec::new(), confidence, others }));
+        turn.ending().1.map(|denial| denial.code.clone())
+    };
+    let code = |code: &str| Some(code.to_owned());
+    assert_eq!(propose(0.5, vec![vec![call(1)]]), code(UNSURE));
+    assert_eq!(propose(0.5, Vec::new()), code("no_tool"));
+    assert_eq!(propose(0.8, vec![vec![call(1)]]), code("no_tool"));
 }
 
 #[test]

@@ -15,13 +15,19 @@ const PATIENCE: Duration = Duration::from_secs(300);
 const REQUEST: &str = "hello";
 
 impl Agent {
-    /// Warms each worker that becomes ready. Never ends.
+    /// Warms each worker as it loads, so that it computes or restores the static part before it hears a person who
+    /// waits for it already. Never ends.
     pub(super) async fn keep_warm(&self) {
         let mut state = self.model.watch();
+        let mut warmed = None;
         loop {
-            let ready = matches!(&*state.borrow_and_update(), State::Ready { .. });
-            if ready {
-                self.warm().await;
+            let now = state.borrow_and_update().clone();
+            match now {
+                State::Ready { name, .. } if warmed.as_ref() == Some(&name) => {}
+                State::Loading { name } | State::Ready { name, .. } => {
+                    warmed = self.warm().await.then_some(name);
+                }
+                State::Off | State::Asleep { .. } | State::Down { .. } => warmed = None,
             }
             if state.changed().await.is_err() {
                 return std::future::pending().await;
@@ -29,22 +35,31 @@ impl Agent {
         }
     }
 
-    async fn warm(&self) {
+    /// Whether the worker could be asked.
+    async fn warm(&self) -> bool {
         let deadline = Instant::now() + PATIENCE;
-        match self.try_warm(deadline).await {
+        let error = match self.try_warm(deadline).await {
             Ok(Usage { reused, prefilled, total_ms, .. }) => {
                 self.metrics.model_prompts_restored_total.add(u64::from(reused > 0));
                 info!(restored = reused, computed = prefilled, ms = total_ms;
                       "the prompt's static part is there");
+                return true;
             }
+            Err(error) => error,
+        };
+        match error {
             // A prompt that does not fit is told here, before a person finds out.
-            Err(error) => {
-                warn!(error:% = error; "the model cannot be asked");
-                if let ModelError::Refused(why) = error {
-                    self.health.lose("model", format!("it cannot be asked: {why}"));
-                }
+            ModelError::Refused(why) => {
+                warn!(why:% = why; "the model cannot be asked");
+                self.health.lose("model", format!("it cannot be asked: {why}"));
+            }
+            // The supervisor has told what it is.
+            ModelError::Unavailable(_) | ModelError::Crashed(_) => {}
+            ModelError::TooLate | ModelError::Busy => {
+                warn!(error:% = error; "the prompt's static part is not there yet");
             }
         }
+        false
     }
 
     async fn try_warm(&self, deadline: Instant) -> Result<Usage, ModelError> {

@@ -2,6 +2,8 @@
 
 mod ask;
 mod audit;
+mod bench;
+mod feedback;
 pub mod models;
 mod outbox;
 mod socket;
@@ -62,6 +64,9 @@ enum Commands {
     /// Show what waits for the network, and send again or remove what a broker refuses
     #[command(subcommand)]
     Outbox(outbox::OutboxCommand),
+    /// Show, export and forget what people thought of what the model made of their words
+    #[command(subcommand)]
+    Feedback(feedback::FeedbackCommand),
     /// Verify the log of what was done
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -117,8 +122,9 @@ pub fn main() -> ExitCode {
         Commands::Check(args) => runtime.block_on(check::run(&args)),
         Commands::Demo(args) => runtime.block_on(demonstrate(&args)),
         Commands::Outbox(command) => runtime.block_on(outbox::run(&command)),
+        Commands::Feedback(command) => runtime.block_on(feedback::run(&command)),
         Commands::Audit(command) => audit::run(&command),
-        Commands::Model(command) => models::run(&command),
+        Commands::Model(command) => models::run(&command, &runtime),
         Commands::Tune(args) => runtime.block_on(tune::run(&args)),
         Commands::Worker(_) => ExitCode::from(USAGE),
     };

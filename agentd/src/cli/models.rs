@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use tokio::runtime::Runtime;
+
+use super::bench::{self, BenchArgs};
 use super::{BAD_DATA, NO_INPUT, UNAVAILABLE, chain, fail};
 use crate::model::bar::Bar;
 use crate::model::catalog::{Catalog, Entry};
@@ -30,6 +33,8 @@ pub(super) enum ModelCommand {
         after_help = "Examples:\n  agentd model verify\n  agentd model verify ./my-model.gguf"
     )]
     Verify(Which),
+    /// Measure a model on this board: load, prompt, answer, a command, memory
+    Bench(BenchArgs),
     /// Remove an installed model
     #[command(after_help = "Example:\n  agentd model rm smollm2-135m-instruct")]
     Rm(Which),
@@ -58,7 +63,7 @@ impl Place {
     }
 }
 
-pub(super) fn run(command: &ModelCommand) -> ExitCode {
+pub(super) fn run(command: &ModelCommand, runtime: &Runtime) -> ExitCode {
     match command {
         ModelCommand::Pull(which) => with_entry(which, pull),
         ModelCommand::List { place, json } => list(&place.dir(), *json),
@@ -66,6 +71,7 @@ pub(super) fn run(command: &ModelCommand) -> ExitCode {
             let file = which.name.as_ref().map(PathBuf::from).filter(|path| path.is_file());
             file.map_or_else(|| with_entry(which, verify), |path| verify_file(&path))
         }
+        ModelCommand::Bench(args) => runtime.block_on(bench::run(args)),
         ModelCommand::Rm(which) => with_entry(which, rm),
     }
 }

@@ -25,8 +25,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::command::{Command, Denial, Outcome};
-use crate::http::outbox::Selection;
+use crate::http::{self, outbox::Selection};
 use crate::store::dead::{Listed, Which};
+use crate::store::feedback::{self, Kept};
 pub use error::ClientError;
 pub use events::Events;
 pub use sse::Event;
@@ -141,10 +142,31 @@ impl Client {
     /// Has dead rows of the outbox sent again, or (`purge`) removes rows for good. Returns how many.
     pub async fn change_outbox(&self, purge: bool, which: Which) -> Result<usize, ClientError> {
         let path = if purge { "/api/outbox/purge" } else { "/api/outbox/retry" };
-        let body = serde_json::to_vec(&Selection { which }).map_err(|e| self.not_understood(&e))?;
+        self.change(path, &Selection { which }).await
+    }
+
+    /// Changes rows. Returns how many.
+    async fn change(
+        &self,
+        path: &str,
+        selection: &impl serde::Serialize,
+    ) -> Result<usize, ClientError> {
+        let body = serde_json::to_vec(selection).map_err(|e| self.not_understood(&e))?;
         let (status, body) = self.exchange(Method::POST, path, body).await?;
         let answer: Value = self.checked(status, self.json(&body)?)?;
         Ok(answer["rows"].as_u64().and_then(|rows| usize::try_from(rows).ok()).unwrap_or(0))
+    }
+
+    /// What people thought of the model's answers, the oldest first.
+    pub async fn feedback(&self) -> Result<Vec<Kept>, ClientError> {
+        let (status, body) = self.exchange(Method::GET, "/api/feedback", Vec::new()).await?;
+        self.checked(status, self.json(&body)?)
+    }
+
+    /// Forgets feedback for good. Returns how much.
+    pub async fn forget_feedback(&self, which: feedback::Which) -> Result<usize, ClientError> {
+        let selection = http::feedback::Selection { which };
+        self.change("/api/feedback/forget", &selection).await
     }
 
     /// Watches what happens. When this returns, everything from then on will be seen.

@@ -12,6 +12,7 @@
 mod command;
 pub mod config;
 mod events;
+pub mod feedback;
 pub mod guard;
 pub mod outbox;
 mod page;

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::guard::{Guard, TurnedAway};
-use super::{AppState, MAX_WATCHERS, command, events, outbox, page};
+use super::{AppState, MAX_WATCHERS, command, events, feedback, outbox, page};
 use crate::command::Denial;
 use crate::store::readings::MAX_HOURS;
 
@@ -38,6 +38,8 @@ pub(super) fn router(app: AppState, source: &'static str, shutdown: Cancellation
         .route("/api/capabilities", get(capabilities))
         .route("/api/readings", get(readings))
         .route("/api/commands", get(command::recent))
+        .route("/api/feedback", get(feedback::list))
+        .route("/api/feedback/forget", post(feedback::forget))
         .route("/api/outbox", get(outbox::list))
         .route("/api/outbox/retry", post(outbox::retry))
         .route("/api/outbox/purge", post(outbox::purge))

@@ -1,6 +1,6 @@
 //! The `[model]` section.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -15,6 +15,12 @@ pub struct ModelConfig {
     pub name: Option<String>,
     /// A GGUF file. Set it to use a model that is not in the catalogue; it goes before `name`.
     pub path: Option<PathBuf>,
+    /// Models that are asked where the one before them cannot be, from the best to the cheapest: names of the
+    /// catalogue, or GGUF files. Set it where a larger model may not fit at all times, or makes the board too hot.
+    pub fallback: Vec<String>,
+    /// From how many degrees Celsius on the board counts as hot, and the last one of `fallback` is asked. Lower it where
+    /// the board is slowed down before it gets there.
+    pub hot_celsius: f32,
     /// A LoRA adapter (GGUF) for the model, or `none`. Set it to use one that was tuned for this machine
     /// (`agentd tune --config FILE`). Default: the built-in one, where it is for the model.
     pub adapter: Option<PathBuf>,
@@ -27,6 +33,12 @@ pub struct ModelConfig {
     /// Threads that decode. Set it where the model must leave more of the board to its owner. Default
     /// 0: all cores but one on boards with four and more, else all.
     pub threads: u32,
+    /// The most memory that the model may take, in MiB: one that needs more is not loaded. Set it where the board has
+    /// other work to do. Default 0: as much as is free.
+    pub memory_mib: u32,
+    /// After so many seconds in which nobody asked it, the model is unloaded, and loaded again for the next one who
+    /// does. Set it where the memory is wanted by others. Default 0: it stays.
+    pub idle_seconds: u32,
     /// Answers that are written at once, 1 to 16. They share the context: raise it where many people speak at
     /// once, and `context` with it where commands then wait for one another.
     pub parallel: Parallel,
@@ -52,10 +64,14 @@ impl Default for ModelConfig {
         Self {
             name: None,
             path: None,
+            fallback: Vec::new(),
+            hot_celsius: 80.0,
             adapter: None,
             dir: default_dir(),
             context: 2048,
             threads: 0,
+            memory_mib: 0,
+            idle_seconds: 0,
             parallel: Parallel(4),
             max_tokens: 256,
             max_calls: 2,
@@ -127,6 +143,13 @@ impl Source {
             Self::Script(_) => "scripted",
         }
     }
+
+    /// The file that is read.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::File { path, .. } | Self::Script(path) => path,
+        }
+    }
 }
 
 impl ModelConfig {
@@ -163,6 +186,24 @@ impl ModelConfig {
         let path = tuned.unwrap_or(path);
         let wanted = self.name.is_some() || path.exists();
         Ok(wanted.then(|| Source::File { name: entry.name.clone(), path }))
+    }
+
+    /// The same for another model: a name of the catalogue, or a GGUF file.
+    pub fn with(&self, named: &str) -> Self {
+        let is_file = named.contains('/') || named.ends_with(".gguf");
+        let (name, path) = match is_file {
+            true => (None, Some(named.into())),
+            false => (Some(named.to_owned()), None),
+        };
+        // An adapter is for the one model that it was trained on.
+        Self { name, path, adapter: None, scripted: None, ..self.clone() }
+    }
+
+    /// All models, the best one first.
+    pub fn sources(&self) -> Result<Vec<Source>, CatalogError> {
+        let behind = self.fallback.iter().map(|named| self.with(named).source());
+        let all = std::iter::once(self.source()).chain(behind);
+        Ok(all.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     }
 }
 
@@ -230,6 +271,20 @@ mod tests {
             source,
             Source::File { name: source.name().to_owned(), path: dir.path().join(file) }
         );
+    }
+
+    #[test]
+    fn a_fallback_is_a_file_or_a_name_and_has_no_adapter_of_another_model() {
+        let config = read(
+            "path = '/m/large.gguf'\nadapter = '/m/a.gguf'\nfallback = ['/m/small.gguf', 'smollm2-135m-instruct']",
+        );
+        let config = config.unwrap();
+        let names: Vec<_> =
+            config.sources().unwrap().iter().map(|source| source.name().to_owned()).collect();
+        assert_eq!(names, ["large", "small", "smollm2-135m-instruct"]);
+        assert_eq!(config.with("/m/small.gguf").adapter, None);
+        let unknown = ModelConfig { fallback: vec!["gpt".into()], ..config };
+        assert!(unknown.sources().unwrap_err().to_string().contains("gpt"));
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub enum ToWorker {
         max_tokens: u32,
         /// Who goes first.
         priority: Priority,
+        /// Whether somebody looks at the answer while it is written.
+        shows: bool,
         /// How long the answer is waited for, in milliseconds from the worker's receipt. It is not a
         /// point in time because the two processes share no monotonic clock that serde could carry.
         deadline_ms: u64,

@@ -49,6 +49,16 @@ impl InHand {
         Self { most, waiting: Vec::new(), held: BTreeMap::new(), last_id: 0 }
     }
 
+    /// Whether nobody has asked anything that is not answered.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.held.is_empty()
+    }
+
+    /// Whether the worker has an ask.
+    pub(super) fn is_at_work(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     /// An ask waits for its turn.
     pub(super) fn wait(&mut self, posted: Posted) {
         self.waiting.push(posted);
@@ -75,6 +85,7 @@ impl InHand {
                 grammar: std::mem::take(&mut posted.ask.grammar),
                 max_tokens: posted.ask.max_tokens,
                 priority: posted.ask.priority,
+                shows: posted.ask.pieces.is_some(),
                 deadline_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
             };
             self.held.insert(self.last_id, Held { posted, cancelled_until: None });

@@ -13,12 +13,14 @@ use std::time::Instant;
 use llama_cpp_2::token::LlamaToken;
 use llguidance::Matcher;
 
+use super::constraint::Constraint;
 use super::frame::FromWorker;
 use super::llama::{CHUNK, Engine, Part};
+use super::path::Desk;
 use super::sequences::WARM;
 use super::share::{Need, share};
 use super::thinker::{Broken, Halt, Request, Thinker, Watch};
-use super::writing::{Desk, Writing};
+use super::writing::Writing;
 use super::{Answer, ModelError, Usage};
 
 /// The asks in hand.
@@ -161,7 +163,11 @@ impl Engine<'_> {
         };
         let doing = match matcher {
             None => Doing::Preparing(usage),
-            Some(matcher) => Doing::Writing(Box::new(Writing::new(matcher, usage))),
+            Some(matcher) => {
+                // Other people's grammars are of free texts.
+                let searches = matches!(request.grammar, Constraint::Own(_));
+                Doing::Writing(Box::new(Writing::new(matcher, usage, searches)))
+            }
         };
         let pending = prompt[kept..].to_vec();
         let job = Job { request, sequence, pending, writes: false, doing };
@@ -201,36 +207,75 @@ impl Engine<'_> {
 
     /// Goes on with a job: from its beginning, or with the logits at `end` of the last batch. None: it has ended.
     fn advance(&mut self, mut job: Job, end: Option<i32>, say: Say<'_>) -> Option<Job> {
-        let id = job.request.id;
         let Job { request, sequence, pending, writes, doing } = &mut job;
+        let (id, sequence) = (request.id, *sequence);
         let writing = match doing {
             Doing::Preparing(_) if end.is_none() => return Some(job),
             Doing::Preparing(usage) => {
-                self.warm_from(*sequence);
+                self.warm_from(sequence);
                 say(prepared(request, usage.clone()));
                 return None;
             }
             Doing::Writing(writing) => writing,
         };
-        let mut piece = |text: &str| say(FromWorker::Piece { id, text: text.to_owned() });
-        let trie = self.vocabulary.tok_trie();
-        let mut desk = Desk { request, trie, pending, say: &mut piece };
-        let goes_on = match end {
-            None => writing.go_on(&mut desk),
-            Some(end) => writing.choose(self.logits(end), &mut desk),
-        };
         *writes = end.is_some();
+        let is_shown = request.shows && writing.is_first();
+        let mut desk = Desk {
+            trie: self.vocabulary.tok_trie(),
+            max_tokens: request.max_tokens,
+            held: self.sequences.tokens(sequence).len(),
+            pending,
+            shown: String::new(),
+            forced: 0,
+            sampled: 0,
+        };
+        let goes_on = match end {
+            None => writing.go_on(request, &mut desk),
+            Some(end) => writing.choose(self.logits(end), request, &mut desk),
+        };
+        // One piece for all that a choice brings with it: what is forced comes at once.
+        if is_shown && !desk.shown.is_empty() {
+            say(FromWorker::Piece { id, text: desk.shown });
+        }
         let ended = match goes_on {
             Ok(true) => return Some(job),
-            Ok(false) => writing.finish(request),
+            Ok(false) => self.go_elsewhere(&mut job),
             Err(halt) => Err(halt),
         };
-        self.sequences.free(*sequence);
-        say(match ended {
-            Ok(answer) => FromWorker::Done { id, answer },
+        let ended = match ended {
+            Ok(true) => return Some(job),
+            Ok(false) => job.finish(),
             Err(halt) => halt.into_frame(id),
-        });
+        };
+        self.sequences.free(sequence);
+        say(ended);
         None
+    }
+
+    /// After a way of an answer has come to its end: whether there is another one to be gone.
+    fn go_elsewhere(&mut self, job: &mut Job) -> Result<bool, Halt> {
+        let Job { request, sequence, pending, doing, .. } = job;
+        let Doing::Writing(writing) = doing else { return Ok(false) };
+        while let Some(fork) = writing.next_fork() {
+            // What is left of the way before is decided and wanted by nobody.
+            pending.clear();
+            if !self.shorten(*sequence, fork.at) {
+                return Ok(false);
+            }
+            let mut desk = Desk {
+                trie: self.vocabulary.tok_trie(),
+                max_tokens: request.max_tokens,
+                held: fork.at,
+                pending,
+                shown: String::new(),
+                forced: 0,
+                sampled: 0,
+            };
+            if writing.take(fork, request, &mut desk)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -243,6 +288,14 @@ impl Job {
     fn part(&self, share: usize) -> Part<'_> {
         let ends = share == self.pending.len() && matches!(self.doing, Doing::Writing(_));
         Part { sequence: self.sequence, tokens: &self.pending[..share], logits: ends }
+    }
+
+    /// What is said of it once its answer is written.
+    fn finish(&mut self) -> FromWorker {
+        let Doing::Writing(writing) = &mut self.doing else {
+            return prepared(&self.request, Usage::default());
+        };
+        FromWorker::Done { id: self.request.id, answer: writing.finish(&self.request) }
     }
 
     fn usage(&mut self) -> &mut Usage {

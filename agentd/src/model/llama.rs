@@ -146,6 +146,18 @@ impl<'m> Engine<'m> {
         kept
     }
 
+    /// Takes a sequence back to its first `n` tokens. `false`: the model has no state of the middle of a text.
+    pub(super) fn shorten(&mut self, sequence: usize, n: usize) -> bool {
+        let (at, end) = (u32::try_from(sequence).ok(), u32::try_from(n).ok());
+        let _ = self.context.clear_kv_cache_seq(at, end, None);
+        let is_there = self.holds(sequence) == n;
+        self.sequences.shorten(sequence, if is_there { n } else { 0 });
+        if !is_there {
+            self.clear(sequence);
+        }
+        is_there
+    }
+
     /// Decodes tokens of several sequences in one batch. Returns, for each part, where its logits are.
     pub(super) fn decode(&mut self, parts: &[Part<'_>]) -> Result<Vec<i32>, String> {
         self.batch.clear();

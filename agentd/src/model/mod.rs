@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  agent ──Ask──> Model (handle) ──> supervisor task ──frames──> `agentd worker` (llama.cpp)
-//!        <─Answer─                        │ restarts with backoff, says so in health
+//!        <─Answer─      │                 │ restarts with backoff, says so in health
+//!                       └ where there are several models: the first one that can be asked
 //! ```
 //!
 //! Bounds: [`QUEUE`] asks wait beside those in hand; an ask has a deadline and a token limit; a frame is at most
@@ -10,8 +11,10 @@
 
 pub mod adapter;
 pub mod bar;
+pub mod board;
 pub mod built_in;
 pub mod catalog;
+mod choice;
 pub mod config;
 pub mod constrain;
 pub mod constraint;
@@ -21,16 +24,22 @@ pub mod fetch;
 pub mod frame;
 pub mod gguf;
 pub mod grammar;
+mod handle;
 mod in_hand;
 mod jobs;
+pub mod ladder;
 pub mod llama;
 pub mod loaded;
+pub mod manager;
 pub mod merge;
+pub mod needs;
+mod path;
 pub mod pieces;
 pub mod prefix;
 pub mod process;
 pub mod pull;
 pub mod quant;
+pub mod restart;
 pub mod scripted;
 pub mod sequences;
 pub mod share;
@@ -41,14 +50,15 @@ pub mod vocabulary;
 pub mod worker;
 mod writing;
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use agentd_tools::spec::Priority;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::mpsc;
 
 use self::constraint::Constraint;
+pub use self::handle::Model;
+use self::handle::{Posted, Rung};
 
 /// Asks that may wait while `model.parallel` others are in hand. A small board answers one in about a second, and a
 /// person does not wait longer than this many; the next one is told `busy`.
@@ -64,7 +74,7 @@ pub struct Message {
 }
 
 /// What is asked of the model. The messages that never change come first: their KV state is reused.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Ask {
     /// The prompt, rendered by the worker with the model's own chat template.
     pub messages: Vec<Message>,
@@ -81,16 +91,6 @@ pub struct Ask {
     pub pieces: Option<mpsc::Sender<String>>,
 }
 
-/// An ask on its way.
-#[derive(Debug)]
-pub(crate) struct Posted {
-    pub(crate) ask: Ask,
-    /// Gets the answer. Dropping the receiver cancels the ask.
-    pub(crate) reply: oneshot::Sender<Result<Answer, ModelError>>,
-    /// Its place among those that wait or are in hand.
-    _place: OwnedSemaphorePermit,
-}
-
 /// What the model wrote, and what it took.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
@@ -99,8 +99,20 @@ pub struct Answer {
     /// How probable the model holds it among all that the grammar admits, 0 to 1: the product of its choices.
     #[serde(default)]
     pub confidence: f32,
+    /// What else it may be, the likeliest first, where it looked for a likelier one.
+    #[serde(default)]
+    pub alternatives: Vec<Alternative>,
     /// What it took.
     pub usage: Usage,
+}
+
+/// Another answer that the grammar admits.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Alternative {
+    /// The text.
+    pub text: String,
+    /// How probable the model holds it, as of an [`Answer`].
+    pub confidence: f32,
 }
 
 /// What an answer took.
@@ -164,6 +176,11 @@ pub enum State {
         /// SHA-256 of the file, in hex.
         sha256: String,
     },
+    /// Nobody asked it for `model.idle_seconds`, and its memory was given back; the next ask loads it again.
+    Asleep {
+        /// The model's name.
+        name: String,
+    },
     /// The worker is gone; it is started again.
     Down {
         /// The model's name.
@@ -171,93 +188,4 @@ pub enum State {
         /// Why.
         cause: String,
     },
-}
-
-/// The handle to the model. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Model {
-    /// To the supervisor.
-    asks: mpsc::UnboundedSender<Posted>,
-    /// Bounds the asks that wait or are in hand.
-    places: Arc<Semaphore>,
-    /// From the supervisor.
-    state: watch::Receiver<State>,
-}
-
-impl Model {
-    /// The handle where no model is configured: every ask is refused.
-    pub fn off() -> Self {
-        let (_, state) = watch::channel(State::Off);
-        Self::new(0, state).0
-    }
-
-    /// A handle for `parallel` asks in hand, and where they come out.
-    fn new(
-        parallel: usize,
-        state: watch::Receiver<State>,
-    ) -> (Self, mpsc::UnboundedReceiver<Posted>) {
-        // The semaphore is what bounds it.
-        let (asks, posted) = mpsc::unbounded_channel();
-        let places = Arc::new(Semaphore::new(parallel + QUEUE));
-        (Self { asks, places, state }, posted)
-    }
-
-    /// What the worker is doing now.
-    pub fn state(&self) -> State {
-        self.state.borrow().clone()
-    }
-
-    /// Watches what the worker is doing.
-    pub fn watch(&self) -> watch::Receiver<State> {
-        self.state.clone()
-    }
-
-    /// Has the worker compute or restore what these messages leave in its memory. Returns what that took.
-    pub async fn prepare(
-        &self,
-        messages: Vec<Message>,
-        deadline: Instant,
-    ) -> Result<Usage, ModelError> {
-        let grammar = Constraint::default();
-        // Everybody's next ask is the faster for it.
-        let priority = Priority::High;
-        let ask = Ask { messages, grammar, max_tokens: 0, priority, deadline, pieces: None };
-        Ok(self.ask(ask).await?.usage)
-    }
-
-    /// Asks, and waits for the answer. Dropping the future cancels the ask.
-    pub async fn ask(&self, ask: Ask) -> Result<Answer, ModelError> {
-        // Before it takes a place in the queue, and before it reaches a worker that might not survive it.
-        let admitted = ask.grammar.admit();
-        admitted.map_err(|why| ModelError::Refused(format!("its grammar is not taken: {why}")))?;
-        if let State::Off = *self.state.borrow() {
-            return Err(ModelError::Unavailable("none is configured".into()));
-        }
-        if let State::Down { cause, .. } = &*self.state.borrow() {
-            return Err(ModelError::Unavailable(cause.clone()));
-        }
-        let is_json = matches!(ask.grammar, Constraint::JsonSchema(_)) && ask.max_tokens > 0;
-        let (reply, answer) = oneshot::channel();
-        let deadline = ask.deadline;
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| ModelError::Busy)?;
-        let posted = Posted { ask, reply, _place: place };
-        self.asks
-            .send(posted)
-            .map_err(|_| ModelError::Unavailable("it has been shut down".into()))?;
-        match tokio::time::timeout_at(deadline.into(), answer).await {
-            Ok(Ok(Ok(answer))) if is_json => readable(answer),
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(ModelError::Crashed("the supervisor dropped the ask".into())),
-            Err(_) => Err(ModelError::TooLate),
-        }
-    }
-}
-
-/// An answer that is JSON, as far as it can be read. A schema that says nothing of a number admits every
-/// exponent, and no reader holds 1e999.
-fn readable(answer: Answer) -> Result<Answer, ModelError> {
-    match serde_json::from_str::<serde_json::Value>(&answer.text) {
-        Ok(_) => Ok(answer),
-        Err(e) => Err(ModelError::Refused(format!("its answer cannot be read as JSON: {e}"))),
-    }
 }

@@ -4,7 +4,7 @@
 //! back at most, the longest beginning of a character that is not whole.
 
 /// Collects the text of an answer.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Pieces {
     text: String,
     /// The beginning of a character.

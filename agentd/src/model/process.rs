@@ -22,6 +22,8 @@ use tokio::time::timeout;
 use tokio_util::codec::{Decoder, FramedRead};
 
 use super::frame::{self, FrameDecoder, FrameError, FromWorker, ToWorker};
+use super::restart::Death;
+use super::worker::UNUSABLE;
 
 /// Where a line of the worker's log is cut.
 pub const LINE_BYTES: usize = 4096;
@@ -48,7 +50,7 @@ pub enum Said {
     /// A frame.
     Frame(FromWorker),
     /// It is gone, and this is why.
-    Gone(String),
+    Gone(Death),
 }
 
 /// Why a frame did not reach the worker.
@@ -102,6 +104,11 @@ impl Process {
         })
     }
 
+    /// The process's id; nothing once its end was seen.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Waits for the next frame, or for the end. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Said {
         loop {
@@ -140,32 +147,29 @@ impl Process {
     }
 
     /// Kills the worker for a reason, and gives the whole cause.
-    pub async fn kill(&mut self, why: &str) -> String {
+    pub async fn kill(&mut self, why: &str) -> Death {
         let _ = self.child.kill().await;
         let last = self.last_words().await;
-        format!("{why} and was killed{last}")
+        Death { cause: format!("{why} and was killed{last}"), is_crash: true }
     }
 
     /// Makes sure that the worker is gone, and says what it died of.
-    pub async fn post_mortem(&mut self, seen: &str) -> String {
+    pub async fn post_mortem(&mut self, seen: &str) -> Death {
         // Its socket is closed or useless, so that it is about to end or never will.
         let status = match timeout(LAST_WORDS, self.child.wait()).await {
             Ok(status) => status,
             Err(_) => return self.kill(seen).await,
         };
         let last = self.last_words().await;
-        if let Some(fatal) = &self.fatal {
+        let code = status.as_ref().ok().and_then(|status| status.code());
+        let cause = match (&self.fatal, status) {
             // It knew why; what llama.cpp said before tells more where that is not the same.
-            return if last.contains(fatal.as_str()) {
-                fatal.clone()
-            } else {
-                format!("{fatal}{last}")
-            };
-        }
-        match status {
-            Ok(status) => format!("it {}{last}", ending(status)),
-            Err(e) => format!("{seen}, and its exit status cannot be had ({e}){last}"),
-        }
+            (Some(fatal), _) if last.contains(fatal.as_str()) => fatal.clone(),
+            (Some(fatal), _) => format!("{fatal}{last}"),
+            (None, Ok(status)) => format!("it {}{last}", ending(status)),
+            (None, Err(e)) => format!("{seen}, and its exit status cannot be had ({e}){last}"),
+        };
+        Death { cause, is_crash: code != Some(i32::from(UNUSABLE)) }
     }
 
     /// Reads the log to its end, and gives its last telling line with a colon before it.

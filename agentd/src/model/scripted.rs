@@ -23,7 +23,7 @@ use serde::Deserialize;
 use super::constrain::Constrainer;
 use super::frame::FromWorker;
 use super::thinker::{Broken, Halt, Request, Thinker, Watch};
-use super::{Answer, ModelError, Usage};
+use super::{Alternative, Answer, ModelError, Usage};
 
 /// A script that was read.
 pub struct Script {
@@ -63,6 +63,9 @@ struct Entry {
     #[serde(default)]
     say: String,
     confidence: Option<f32>,
+    /// What else it may be.
+    #[serde(default)]
+    or: Vec<Alternative>,
     #[serde(default)]
     delay_ms: u64,
     #[serde(default)]
@@ -186,13 +189,14 @@ impl Script {
                 entry.say
             )));
         }
-        for piece in entry.say.split_inclusive(' ') {
+        for piece in entry.say.split_inclusive(' ').filter(|_| request.shows) {
             say(FromWorker::Piece { id: request.id, text: piece.to_owned() });
         }
         let sampled = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let total_ms = request.elapsed_ms();
         let usage = Usage { sampled, first_token_ms: total_ms, total_ms, ..Usage::default() };
-        Ok(Answer { text: entry.say.clone(), confidence: entry.confidence.unwrap_or(1.0), usage })
+        let (text, confidence) = (entry.say.clone(), entry.confidence.unwrap_or(1.0));
+        Ok(Answer { text, confidence, alternatives: entry.or.clone(), usage })
     }
 }
 

@@ -126,6 +126,13 @@ impl Sequences {
         self.held[sequence].tokens.extend_from_slice(tokens);
     }
 
+    /// A sequence holds only its first `n` tokens from now on.
+    pub fn shorten(&mut self, sequence: usize, n: usize) {
+        let held = &mut self.held[sequence];
+        held.tokens.truncate(n);
+        held.shared = held.shared.min(n);
+    }
+
     /// The ask at a sequence has ended; what it holds stays.
     pub fn free(&mut self, sequence: usize) {
         self.held[sequence].reserved = 0;

@@ -3,36 +3,45 @@
 //! ```text
 //!            Ready                       ask            Done, Failed, Cancelled
 //!  Loading ────────> Ready (idle) ──────────> Ready (busy) ──────────> Ready (idle)
-//!     ^  └───────┬─────┴────────────────────────┘
-//!     │          │ the worker ends, breaks the protocol, or does not come back from a cancelled ask
-//!     └── Down <─┘
-//!  backoff: 0.5 s, doubled up to 30 s, from the start again after 60 s of being well
+//!   ^ ^  └───────┬─────┴─────│──────────────────┘
+//!   │ │          │ the worker ends, breaks the protocol, or does not come back from a cancelled ask
+//!   │ └── Down <─┘           │ nobody asks for `model.idle_seconds`
+//!   └──ask── Asleep <────────┘
 //! ```
+//!
+//! When one that died is started again, [`restart`](super::restart) says.
 //!
 //! Bounds: `model.parallel` asks are in hand; [`QUEUE`](super::QUEUE) more wait; a load takes [`LOAD_TIMEOUT`] at most; a
 //! cancelled ask and a stop have [`GRACE`], and then the worker is killed. While it is down no ask waits.
 
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use log::{debug, info};
 use tokio::sync::{mpsc, watch};
-use tokio::time::sleep;
+use tokio::time::{sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::config::{ModelConfig, Source};
 use super::frame::{FromWorker, ToWorker};
+use super::handle::Tenant;
 use super::in_hand::{Due, GRACE, InHand, answer};
 use super::process::{Process, Said};
-use super::{Model, ModelError, Posted, State};
+use super::restart::{CRASHES, Death, Next, QUARANTINE, Restart};
+use super::{Model, ModelError, Posted, Rung, State};
 use crate::health::Health;
 use crate::metrics::Metrics;
 
 /// How long a load may take: a model of some GiB from a slow card.
 pub const LOAD_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// The component's name in [`Health`].
+/// How often the file of a model in quarantine is looked at.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// The component's name in [`Health`]; that of a model behind another one has its own behind it.
 const COMPONENT: &str = "model";
 
 /// The task that keeps a worker running. [`Supervisor::run`] is its whole life.
@@ -40,9 +49,17 @@ pub struct Supervisor {
     arguments: Vec<String>,
     executable: PathBuf,
     name: String,
+    /// The model's file, or the script in its place.
+    file: PathBuf,
     asks: mpsc::UnboundedReceiver<Posted>,
-    /// Asks that a worker has in hand at once.
-    parallel: usize,
+    in_hand: InHand,
+    /// After how long without an ask it is unloaded.
+    idle: Option<Duration>,
+    /// Whether it is loaded only once it is asked.
+    begins_asleep: bool,
+    tenant: Arc<Tenant>,
+    component: String,
+    restart: Restart,
     state: watch::Sender<State>,
     health: Health,
     metrics: Arc<Metrics>,
@@ -54,8 +71,16 @@ pub struct Supervisor {
 enum End {
     /// The daemon stops.
     Shutdown,
+    /// Nobody asked it anything for long.
+    Idle,
     /// The worker is gone, or was killed because it had to be.
-    Died(String),
+    Died(Death),
+}
+
+/// Whether there is a next life.
+enum Then {
+    Live,
+    Stop,
 }
 
 impl Supervisor {
@@ -71,146 +96,233 @@ impl Supervisor {
         let name = source.name().to_owned();
         let (state, watcher) = watch::channel(State::Loading { name: name.clone() });
         let parallel = config.parallel.get() as usize;
-        let (model, asks) = Model::new(parallel, watcher);
-        let arguments = arguments(config, source);
+        let (rung, asks) = Rung::new(parallel, watcher);
+        let idle =
+            (config.idle_seconds > 0).then(|| Duration::from_secs(config.idle_seconds.into()));
         let supervisor = Self {
-            arguments,
+            arguments: arguments(config, source),
             executable,
             name,
+            file: source.path().to_owned(),
             asks,
-            parallel,
+            in_hand: InHand::new(parallel),
+            idle,
+            begins_asleep: false,
+            tenant: Arc::clone(&rung.tenant),
+            component: COMPONENT.to_owned(),
+            restart: Restart::default(),
             state,
             health,
             metrics,
             missed_before: 0,
         };
-        (model, supervisor)
+        (Model::one(rung), supervisor)
+    }
+
+    /// Of a model that stands behind another one: it is loaded only once it is asked.
+    pub(super) fn behind(mut self) -> Self {
+        self.begins_asleep = true;
+        self.component = format!("{COMPONENT}:{}", self.name);
+        self.state.send_replace(State::Asleep { name: self.name.clone() });
+        self
     }
 
     /// Starts workers until `shutdown`, then stops the one that runs.
     pub async fn run(mut self, shutdown: CancellationToken) {
-        let mut backoff = Backoff::default();
-        loop {
-            self.state.send_replace(State::Loading { name: self.name.clone() });
-            self.metrics.worker_starts_total.add_one();
+        let mut then = Then::Live;
+        if self.begins_asleep {
+            then = self.sleep(&shutdown).await;
+        }
+        while matches!(then, Then::Live) {
             let mut ready_at = None;
-            let end = match Process::start(&self.executable, &self.arguments) {
-                Ok(mut worker) => {
-                    let end = self.one_life(&mut worker, &mut ready_at, &shutdown).await;
-                    worker.stop(GRACE).await;
-                    end
-                }
-                Err(e) => {
-                    End::Died(format!("{} cannot be started: {e}", self.executable.display()))
+            let end = self.one_life(&mut ready_at, &shutdown).await;
+            self.metrics.model_ready.set(0);
+            then = match end {
+                End::Shutdown => Then::Stop,
+                End::Idle => self.sleep(&shutdown).await,
+                End::Died(death) => {
+                    let well_for = ready_at.map(|at: Instant| at.elapsed());
+                    self.mourn(&death, well_for, &shutdown).await
                 }
             };
-            self.metrics.model_ready.set(0);
-            let End::Died(cause) = end else { break };
-            self.state.send_replace(State::Down { name: self.name.clone(), cause: cause.clone() });
-            self.health.lose(COMPONENT, cause.clone());
-            let pause = backoff.next(ready_at.map(|at: Instant| at.elapsed()));
-            tokio::select! {
-                () = shutdown.cancelled() => break,
-                () = sleep(pause) => {}
-                () = refuse_all(&mut self.asks, &cause) => {}
-            }
         }
         self.state.send_replace(State::Off);
+        self.in_hand.refuse("the daemon stops");
         self.asks.close();
         while let Ok(ask) = self.asks.try_recv() {
             answer(ask, Err(ModelError::Unavailable("the daemon stops".into())));
         }
     }
 
-    /// From the start of a worker to its end. Whoever's ask is in hand at the end is told.
+    /// From the start of a worker to its end.
     async fn one_life(
         &mut self,
-        worker: &mut Process,
         ready_at: &mut Option<Instant>,
         shutdown: &CancellationToken,
     ) -> End {
-        let loaded = tokio::select! {
-            () = shutdown.cancelled() => return End::Shutdown,
-            () = sleep(LOAD_TIMEOUT) => Err(format!("not loaded within {LOAD_TIMEOUT:?}")),
-            loaded = load(worker) => loaded,
-        };
-        match loaded {
-            Ok(state) => {
-                *ready_at = Some(Instant::now());
-                // The config's name is the one that people know; the file's own goes to the log.
-                self.state.send_replace(State::Ready { name: self.name.clone(), sha256: state });
+        self.state.send_replace(State::Loading { name: self.name.clone() });
+        self.metrics.worker_starts_total.add_one();
+        let mut worker = match Process::start(&self.executable, &self.arguments) {
+            Ok(worker) => worker,
+            Err(e) => {
+                let cause = format!("{} cannot be started: {e}", self.executable.display());
+                return End::Died(Death { cause, is_crash: false });
             }
-            Err(cause) => return End::Died(cause),
-        }
+        };
+        self.tenant.pid.store(worker.pid().unwrap_or(0), Relaxed);
+        let end = match self.load(&mut worker, shutdown).await {
+            Ok(()) => {
+                *ready_at = Some(Instant::now());
+                self.attend(&mut worker, shutdown).await
+            }
+            Err(end) => end,
+        };
+        worker.stop(GRACE).await;
+        self.tenant.pid.store(0, Relaxed);
+        end
+    }
+
+    /// Waits until a worker has loaded its model.
+    async fn load(
+        &mut self,
+        worker: &mut Process,
+        shutdown: &CancellationToken,
+    ) -> Result<(), End> {
+        let loaded = tokio::select! {
+            () = shutdown.cancelled() => return Err(End::Shutdown),
+            () = sleep(LOAD_TIMEOUT) => None,
+            loaded = load(worker) => Some(loaded),
+        };
+        let sha256 = match loaded {
+            Some(loaded) => loaded.map_err(End::Died)?,
+            None => {
+                let why = format!("it had not loaded its model within {LOAD_TIMEOUT:?}");
+                return Err(End::Died(worker.kill(&why).await));
+            }
+        };
+        // The config's name is the one that people know; the file's own goes to the log.
+        self.state.send_replace(State::Ready { name: self.name.clone(), sha256 });
         self.metrics.model_ready.set(1);
         // Since it was last well: the command that it had in hand when it died is one of them.
         let missed_total = self.metrics.model_missed_total.get();
         let missed = missed_total - std::mem::replace(&mut self.missed_before, missed_total);
         let missed = format!("commands that it was not there for: {missed}");
-        self.health.regain(COMPONENT, Some(missed));
-        let mut in_hand = InHand::new(self.parallel);
-        let end = self.attend(&mut in_hand, worker, shutdown).await;
-        match &end {
-            End::Shutdown => in_hand.refuse("the daemon stops"),
-            End::Died(cause) => in_hand.crash(cause),
+        self.health.regain(&self.component, Some(missed));
+        Ok(())
+    }
+
+    /// Waits, without a worker, until somebody asks.
+    async fn sleep(&mut self, shutdown: &CancellationToken) -> Then {
+        self.state.send_replace(State::Asleep { name: self.name.clone() });
+        info!(model = self.name.as_str(); "the model is not loaded until somebody asks it");
+        tokio::select! {
+            () = shutdown.cancelled() => Then::Stop,
+            posted = self.asks.recv() => match posted {
+                Some(posted) => {
+                    self.in_hand.wait(posted);
+                    Then::Live
+                }
+                None => Then::Stop,
+            },
         }
-        end
+    }
+
+    /// Tells of a death, and waits until there is to be a next life. Whoever's ask was in hand is told, and who asks
+    /// meanwhile is refused.
+    async fn mourn(
+        &mut self,
+        death: &Death,
+        well_for: Option<Duration>,
+        shutdown: &CancellationToken,
+    ) -> Then {
+        let at_work = well_for.is_none() || self.in_hand.is_at_work();
+        let next = self.restart.after(death, well_for, at_work);
+        let cause = match next {
+            Next::Pause(_) => death.cause.clone(),
+            Next::Quarantine => format!(
+                "it is left alone for {} min, or until its file is another one, because it crashed {CRASHES} times without \
+                 an answer in between; at last {}",
+                QUARANTINE.as_secs() / 60,
+                death.cause
+            ),
+        };
+        self.state.send_replace(State::Down { name: self.name.clone(), cause: cause.clone() });
+        self.health.lose(&self.component, cause.clone());
+        self.in_hand.crash(&death.cause);
+        let over = async {
+            match next {
+                Next::Pause(pause) => sleep(pause).await,
+                Next::Quarantine => tokio::select! {
+                    () = sleep(QUARANTINE) => {}
+                    () = changed(&self.file) => {}
+                },
+            }
+        };
+        tokio::select! {
+            () = shutdown.cancelled() => Then::Stop,
+            () = over => Then::Live,
+            () = refuse_all(&mut self.asks, &cause) => Then::Stop,
+        }
     }
 
     /// Gives asks to a worker that is ready and hears what it says, until its end.
-    async fn attend(
-        &mut self,
-        in_hand: &mut InHand,
-        worker: &mut Process,
-        shutdown: &CancellationToken,
-    ) -> End {
+    async fn attend(&mut self, worker: &mut Process, shutdown: &CancellationToken) -> End {
+        let mut asked = Instant::now();
         loop {
             // All that came, so that the most urgent is given out first.
             while let Ok(posted) = self.asks.try_recv() {
-                in_hand.wait(posted);
+                self.in_hand.wait(posted);
             }
-            while let Some((id, frame)) = in_hand.give_out() {
+            while let Some((id, frame)) = self.in_hand.give_out() {
                 if let Err(e) = worker.send(&frame, GRACE).await {
                     if !e.is_too_large() {
                         return End::Died(worker.post_mortem(&e.to_string()).await);
                     }
-                    in_hand.end(id, Err(ModelError::Refused(e.to_string())));
+                    self.in_hand.end(id, Err(ModelError::Refused(e.to_string())));
                 }
             }
+            if !self.in_hand.is_empty() {
+                asked = Instant::now();
+            }
+            let idle = self.idle.filter(|_| self.in_hand.is_empty()).map(|idle| asked + idle);
             tokio::select! {
                 () = shutdown.cancelled() => return End::Shutdown,
+                () = until(idle) => return End::Idle,
+                () = self.tenant.leave.notified(), if self.in_hand.is_empty() => return End::Idle,
                 said = worker.next() => match said {
-                    Said::Frame(frame) => self.hear(frame, in_hand),
-                    Said::Gone(cause) => return End::Died(cause),
+                    Said::Frame(frame) => self.hear(frame),
+                    Said::Gone(death) => return End::Died(death),
                 },
                 posted = self.asks.recv() => match posted {
-                    Some(posted) => in_hand.wait(posted),
+                    Some(posted) => self.in_hand.wait(posted),
                     None => return End::Shutdown,
                 },
-                due = in_hand.due() => match due {
+                due = self.in_hand.due() => match due {
                     Due::Dropped => {}
                     Due::Cancel(id) => {
                         if let Err(e) = worker.send(&ToWorker::Cancel { id }, GRACE).await {
                             return End::Died(worker.post_mortem(&e.to_string()).await);
                         }
                     }
-                    Due::Overdue(id) => {
+                    Due::Overdue(_) => {
                         let why = format!("it did not leave an ask within {GRACE:?}");
-                        let cause = worker.kill(&why).await;
-                        in_hand.end(id, Err(ModelError::TooLate));
-                        return End::Died(cause);
+                        // It is still in hand when what follows is decided.
+                        return End::Died(worker.kill(&why).await);
                     }
                 },
             }
         }
     }
 
-    fn hear(&self, frame: FromWorker, in_hand: &mut InHand) {
+    fn hear(&mut self, frame: FromWorker) {
         let is_ours = match frame {
-            FromWorker::Piece { id, text } => return in_hand.show(id, text),
+            FromWorker::Piece { id, text } => return self.in_hand.show(id, text),
             FromWorker::Done { id, answer } => {
                 let usage = answer.usage.clone();
-                let is_ours = in_hand.end(id, Ok(answer));
+                if !answer.text.is_empty() {
+                    self.restart.answered();
+                }
+                let is_ours = self.in_hand.end(id, Ok(answer));
                 if is_ours {
                     self.metrics.model_tokens_reused_total.add(usage.reused.into());
                     self.metrics.model_tokens_prefilled_total.add(usage.prefilled.into());
@@ -220,8 +332,8 @@ impl Supervisor {
                 }
                 is_ours
             }
-            FromWorker::Failed { id, error } => in_hand.end(id, Err(error)),
-            FromWorker::Cancelled { id } => in_hand.end(id, Err(ModelError::TooLate)),
+            FromWorker::Failed { id, error } => self.in_hand.end(id, Err(error)),
+            FromWorker::Cancelled { id } => self.in_hand.end(id, Err(ModelError::TooLate)),
             FromWorker::Loading { .. } | FromWorker::Ready { .. } | FromWorker::Fatal { .. } => {
                 false
             }
@@ -233,7 +345,7 @@ impl Supervisor {
 }
 
 /// Waits until the worker has loaded its model, and gives the file's hash.
-async fn load(worker: &mut Process) -> Result<String, String> {
+async fn load(worker: &mut Process) -> Result<String, Death> {
     loop {
         match worker.next().await {
             Said::Frame(FromWorker::Loading { percent }) => {
@@ -247,8 +359,28 @@ async fn load(worker: &mut Process) -> Result<String, String> {
             Said::Frame(frame) => {
                 return Err(worker.kill(&format!("it said {frame:?} before it was ready")).await);
             }
-            Said::Gone(cause) => return Err(cause),
+            Said::Gone(death) => return Err(death),
         }
+    }
+}
+
+/// Waits until a time, or for ever.
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until a file is another one.
+async fn changed(file: &Path) {
+    let stamp = || {
+        let meta = std::fs::metadata(file).ok()?;
+        Some((meta.ino(), meta.len(), meta.modified().ok()?))
+    };
+    let before = stamp();
+    while stamp() == before {
+        sleep(LOOK).await;
     }
 }
 
@@ -265,12 +397,14 @@ fn arguments(config: &ModelConfig, source: &Source) -> Vec<String> {
         Source::File { path, .. } => ("--model", path),
         Source::Script(path) => ("--scripted", path),
     };
-    let context = config.context.to_string();
-    let (threads, parallel) = (config.threads.to_string(), config.parallel.to_string());
+    let [context, threads, parallel, memory] =
+        [config.context, config.threads, config.parallel.get(), config.memory_mib]
+            .map(|n| n.to_string());
     let path = path.to_string_lossy().into_owned();
     let mut arguments: Vec<String> = [
         ["worker", option, &path].as_slice(),
         &["--context", &context, "--threads", &threads, "--parallel", &parallel],
+        &["--memory-mib", &memory],
     ]
     .concat()
     .into_iter()
@@ -285,47 +419,9 @@ fn arguments(config: &ModelConfig, source: &Source) -> Vec<String> {
     arguments
 }
 
-/// How long to wait before the next start.
-#[derive(Debug)]
-struct Backoff(Duration);
-
-impl Backoff {
-    const LEAST: Duration = Duration::from_millis(500);
-    const MOST: Duration = Duration::from_secs(30);
-    /// Whoever was well for so long did not die of how it was started.
-    const WELL: Duration = Duration::from_secs(60);
-
-    /// The next pause, after a worker that was ready for `well_for`, if it ever was.
-    fn next(&mut self, well_for: Option<Duration>) -> Duration {
-        if well_for.is_some_and(|well| well >= Self::WELL) {
-            *self = Self::default();
-        }
-        let pause = self.0;
-        self.0 = (pause * 2).min(Self::MOST);
-        pause
-    }
-}
-
-impl Default for Backoff {
-    fn default() -> Self {
-        Self(Self::LEAST)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn pauses_double_up_to_half_a_minute_and_begin_again_after_a_minute_of_being_well() {
-        let mut backoff = Backoff::default();
-        let pauses: Vec<u128> = (0..8).map(|_| backoff.next(None).as_millis()).collect();
-        assert_eq!(pauses, [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
-        let just_not = Backoff::WELL - Duration::from_millis(1);
-        assert_eq!(backoff.next(Some(just_not)), Backoff::MOST);
-        assert_eq!(backoff.next(Some(Backoff::WELL)), Backoff::LEAST);
-        assert_eq!(backoff.next(None), Backoff::LEAST * 2);
-    }
 
     #[test]
     fn the_worker_is_told_what_the_config_says() {
@@ -335,7 +431,7 @@ mod tests {
             ModelConfig { context: 512, threads: 3, adapter, prefixes, ..ModelConfig::default() };
         let source = Source::File { name: "m".into(), path: "/m.gguf".into() };
         let told = arguments(&config, &source).join(" ");
-        let expected = "worker --model /m.gguf --context 512 --threads 3 --parallel 4 --adapter /a.gguf --prefixes /kept";
+        let expected = "worker --model /m.gguf --context 512 --threads 3 --parallel 4 --memory-mib 0 --adapter /a.gguf --prefixes /kept";
         assert_eq!(told, expected);
         let script = arguments(&config, &Source::Script("/s.toml".into()));
         assert!(!script.contains(&"--adapter".to_owned()));

@@ -65,6 +65,8 @@ pub struct Request {
     pub max_tokens: u32,
     /// Which one goes first.
     pub priority: Priority,
+    /// Whether pieces of the answer are wanted while it is written.
+    pub shows: bool,
     /// When it came.
     pub received: Instant,
     /// It is not wanted after this.
@@ -193,6 +195,7 @@ mod tests {
             grammar: Constraint::default(),
             max_tokens: 1,
             priority,
+            shows: false,
             received,
             deadline: received + Duration::from_secs(seconds),
         }

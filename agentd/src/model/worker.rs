@@ -26,6 +26,7 @@ use super::config::Parallel;
 use super::dialect::TURNS;
 use super::frame::{self, FrameError, FrameReader, FromWorker, ToWorker};
 use super::loaded::Loaded;
+use super::needs::{Memory, Needs, budget};
 use super::prefix::Prefixes;
 use super::scripted::Script;
 use super::thinker::{Broken, Request, Signals, Thinker};
@@ -56,6 +57,9 @@ pub struct WorkerArgs {
     /// The context's size in tokens.
     #[arg(long, default_value_t = 2048)]
     pub context: u32,
+    /// The most memory that the model may take, in MiB; 0: as much as is free.
+    #[arg(long, default_value_t = 0)]
+    pub memory_mib: u32,
     /// Asks that are answered at once, 1 to 16.
     #[arg(long, default_value = "4")]
     pub parallel: Parallel,
@@ -75,7 +79,10 @@ impl Outbox {
     }
 }
 
-/// Runs the worker until it is told to stop. The exit code is 64 where a person started it by hand, 65
+/// Its exit code where the model cannot be used.
+pub const UNUSABLE: u8 = 65;
+
+/// Runs the worker until it is told to stop. The exit code is 64 where a person started it by hand, [`UNUSABLE`]
 /// where the model cannot be used, 70 where the engine broke.
 pub fn main(args: &WorkerArgs) -> ExitCode {
     let started = Instant::now();
@@ -114,7 +121,7 @@ fn work(
     signals: &Arc<Signals>,
     out: &mut Outbox,
 ) -> Result<(), Ended> {
-    let unusable = |message: String| Ended { code: 65, message };
+    let unusable = |message: String| Ended { code: UNUSABLE, message };
     let load_ms = || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     if let Some(path) = &args.scripted {
         let mut script = Script::from_file(path).map_err(|e| unusable(e.to_string()))?;
@@ -135,6 +142,10 @@ fn work(
     let path = args.model.as_deref().ok_or_else(|| unusable("no model is given".into()))?;
     let header =
         gguf::Header::read(path).map_err(|e| unusable(format!("{}: {e}", path.display())))?;
+    let needs = Needs::of(&header, args.context);
+    needs
+        .fit(Memory::now(), budget(args.memory_mib))
+        .map_err(|why| unusable(format!("{}: {why}", path.display())))?;
     let threads = if args.threads == 0 { default_threads(cores()) } else { args.threads };
     let digest = hash_beside(path);
     let mut loaded = Loaded::from_file(path, reporter(out, signals)?).map_err(unusable)?;
@@ -279,12 +290,21 @@ fn read_frames(socket: UnixStream, signals: Arc<Signals>) -> mpsc::Receiver<Requ
                     grammar,
                     max_tokens,
                     priority,
+                    shows,
                     deadline_ms,
                 })) => {
                     let received = Instant::now();
                     let deadline = received + Duration::from_millis(deadline_ms);
-                    let ask =
-                        Request { id, messages, grammar, max_tokens, priority, received, deadline };
+                    let ask = Request {
+                        id,
+                        messages,
+                        grammar,
+                        max_tokens,
+                        priority,
+                        shows,
+                        received,
+                        deadline,
+                    };
                     if to_main.send(ask).is_err() {
                         return;
                     }

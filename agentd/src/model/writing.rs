@@ -1,141 +1,303 @@
-//! One answer as it is written: forced tokens are appended, the others chosen.
+//! One answer as it is written: the likeliest of all that its grammar admits, and what else it may be.
+//!
+//! The likeliest token at each choice does not make the likeliest answer: what begins well may have to go on badly. So
+//! the ways that were not taken are kept where they may still lead to more, and the best of them is taken once the first
+//! one has come to its end less probable than they are. This finds the same answer as if all that are worth it were
+//! scored, and mostly it costs nothing: where the model is sure there is no other way. Only our own grammars are
+//! treated so. Free text is as good in many wordings, of which the shortest is the likeliest.
+//!
+//! Bounds: [`PATHS`] ways are gone in all, each with at most the tokens of the ask, by one sequence, one after the other.
 
-use llama_cpp_2::token::LlamaToken;
 use llguidance::Matcher;
-use toktrie::{SimpleVob, TokTrie};
 
-use super::pieces::Pieces;
+use super::path::{Desk, Fork, Path};
 use super::thinker::{Halt, Request};
-use super::{Answer, ModelError, Usage};
+use super::{Alternative, Answer, Usage};
+
+/// The most ways that are gone.
+pub(super) const PATHS: usize = 4;
+/// A way is kept where it is at least so probable, as a whole.
+const WORTH: f32 = 0.1;
+/// An answer that is less probable than this is told with what else it may be.
+const DOUBTFUL: f32 = 0.5;
 
 /// An answer that is being written.
 pub(super) struct Writing {
-    matcher: Matcher,
-    /// What it may go on with, where there is a choice.
-    allowed: Option<SimpleVob>,
-    pieces: Pieces,
+    /// The way that is gone now; none between two of them.
+    path: Option<Path>,
+    forks: Vec<Fork>,
+    ended: Vec<Alternative>,
+    /// How many ways were begun.
+    begun: usize,
+    /// Whether it looks for a likelier answer than the first one.
+    searches: bool,
     pub(super) usage: Usage,
-    /// The sum of the logarithms of its choices' probabilities.
-    log_probability: f32,
-}
-
-/// What an answer is written with.
-pub(super) struct Desk<'a> {
-    pub(super) request: &'a Request,
-    pub(super) trie: &'a TokTrie,
-    /// Gets the tokens that are decided and not decoded yet.
-    pub(super) pending: &'a mut Vec<LlamaToken>,
-    /// Gets whole characters as they are written.
-    pub(super) say: &'a mut dyn FnMut(&str),
 }
 
 impl Writing {
     /// An answer of which nothing is written yet.
-    pub(super) fn new(matcher: Matcher, usage: Usage) -> Self {
-        Self { matcher, allowed: None, pieces: Pieces::default(), usage, log_probability: 0.0 }
+    pub(super) fn new(matcher: Matcher, usage: Usage, searches: bool) -> Self {
+        let path = Some(Path::new(matcher));
+        Self { path, forks: Vec::new(), ended: Vec::new(), begun: 1, searches, usage }
     }
 
-    /// Writes what is forced. `true`: there is a choice, which needs the logits after what is pending; `false`: it
+    /// Whether this is the first way, which is shown while it is gone.
+    pub(super) fn is_first(&self) -> bool {
+        self.begun == 1
+    }
+
+    /// Writes what is forced. `true`: there is a choice, which needs the logits after what is pending; `false`: the way
     /// has come to its end.
-    pub(super) fn go_on(&mut self, desk: &mut Desk<'_>) -> Result<bool, Halt> {
-        loop {
-            for token in self.matcher.consume_ff_tokens() {
-                self.append(token, desk)?;
-                self.usage.forced += 1;
-            }
-            if self.matcher.is_stopped() {
-                return Ok(false);
-            }
-            let allowed = self.matcher.compute_mask().map_err(refused)?;
-            if allowed.num_set() == 1 {
-                // There is nothing to choose, so there is no need to think.
-                let only = allowed.first_bit_set().and_then(|token| u32::try_from(token).ok());
-                self.take(only, desk)?;
-                self.usage.forced += 1;
-                continue;
-            }
-            let is_full = self.tokens() >= desk.request.max_tokens;
-            if is_full && self.matcher.is_accepting().map_err(refused)? {
-                return Ok(false);
-            }
-            self.allowed = Some(allowed);
-            return Ok(true);
-        }
+    pub(super) fn go_on(&mut self, request: &Request, desk: &mut Desk<'_>) -> Result<bool, Halt> {
+        let Some(mut path) = self.path.take() else { return Ok(false) };
+        let goes_on = path.go_on(desk);
+        self.keep(path, goes_on, request, desk)
     }
 
     /// Chooses the best token, and writes what it forces. Returns as [`go_on`](Self::go_on) does.
-    pub(super) fn choose(&mut self, logits: &[f32], desk: &mut Desk<'_>) -> Result<bool, Halt> {
-        let best = self.allowed.take().and_then(|allowed| best(logits, &allowed));
-        self.log_probability += best.map_or(0.0, |(_, log_probability)| log_probability);
-        self.take(best.map(|(token, _)| token), desk)?;
-        self.usage.sampled += 1;
-        self.go_on(desk)
+    pub(super) fn choose(
+        &mut self,
+        logits: &[f32],
+        request: &Request,
+        desk: &mut Desk<'_>,
+    ) -> Result<bool, Halt> {
+        let Some(mut path) = self.path.take() else { return Ok(false) };
+        let worth = self.searches.then(|| WORTH.ln());
+        let goes_on = path.choose(logits, worth, &mut self.forks, desk);
+        self.keep(path, goes_on, request, desk)
     }
 
-    /// The answer, once it has come to its end.
-    pub(super) fn finish(&mut self, request: &Request) -> Result<Answer, Halt> {
-        // A matcher that erred is stopped too, and what it let through is no answer.
-        if let Some(error) = self.matcher.get_error() {
-            return Err(refused(error));
+    /// The way that is to be gone next, if there is one that is worth it.
+    pub(super) fn next_fork(&mut self) -> Option<Fork> {
+        if self.begun >= PATHS {
+            return None;
         }
+        let best = self.ended.iter().map(|one| one.confidence).reduce(f32::max)?;
+        // One that can only be told beside the answer need not be likelier than it.
+        let least = if best < DOUBTFUL { best / 2.0 } else { best };
+        let likelier = |a: &usize, b: &usize| {
+            self.forks[*a].log_probability().total_cmp(&self.forks[*b].log_probability())
+        };
+        let next = (0..self.forks.len()).max_by(likelier)?;
+        let fork = self.forks.swap_remove(next);
+        (fork.log_probability().exp() > least).then_some(fork)
+    }
+
+    /// Goes another way. Returns as [`go_on`](Self::go_on) does.
+    pub(super) fn take(
+        &mut self,
+        fork: Fork,
+        request: &Request,
+        desk: &mut Desk<'_>,
+    ) -> Result<bool, Halt> {
+        self.begun += 1;
+        match fork.take(desk) {
+            Ok((path, goes_on)) => self.keep(path, Ok(goes_on), request, desk),
+            Err(halt) => self.lose(halt),
+        }
+    }
+
+    /// The answer, once no way is left that is worth it.
+    pub(super) fn finish(&mut self, request: &Request) -> Answer {
         self.usage.total_ms = request.elapsed_ms();
-        let confidence = self.log_probability.exp();
-        // JSON has no NaN, and what is no number is nothing to rely on.
-        let confidence = if confidence.is_finite() { confidence } else { 0.0 };
-        let text = std::mem::take(&mut self.pieces).into_text();
-        Ok(Answer { text, confidence, usage: self.usage.clone() })
+        self.ended.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
+        let mut ended = std::mem::take(&mut self.ended).into_iter();
+        let Alternative { text, confidence } = ended.next().unwrap_or_default();
+        // One of two that are spelt in other tokens is the same answer.
+        let alternatives = ended.filter(|other| other.text != text).collect();
+        Answer { text, confidence, alternatives, usage: self.usage.clone() }
     }
 
-    fn tokens(&self) -> u32 {
-        self.usage.forced + self.usage.sampled
+    /// Keeps a way that goes on, and the answer of one that has ended.
+    fn keep(
+        &mut self,
+        path: Path,
+        goes_on: Result<bool, Halt>,
+        request: &Request,
+        desk: &Desk<'_>,
+    ) -> Result<bool, Halt> {
+        self.usage.forced += desk.forced;
+        self.usage.sampled += desk.sampled;
+        if self.usage.first_token_ms == 0 && path.tokens > 0 {
+            self.usage.first_token_ms = request.elapsed_ms();
+        }
+        match goes_on {
+            Ok(true) => {
+                self.path = Some(path);
+                Ok(true)
+            }
+            Ok(false) => {
+                let confidence = path.log_probability.exp();
+                // JSON has no NaN, and what is no number is nothing to rely on.
+                let confidence = if confidence.is_finite() { confidence } else { 0.0 };
+                match path.finish() {
+                    Ok(text) => self.ended.push(Alternative { text, confidence }),
+                    Err(halt) => return self.lose(halt),
+                }
+                Ok(false)
+            }
+            Err(halt) => self.lose(halt),
+        }
     }
 
-    /// Tells the matcher of a token, and appends it.
-    fn take(&mut self, token: Option<u32>, desk: &mut Desk<'_>) -> Result<(), Halt> {
-        let token = token.ok_or_else(|| refused("its grammar leads into a dead end"))?;
-        self.matcher.consume_token(token).map_err(refused)?;
-        self.append(token, desk)
-    }
-
-    fn append(&mut self, token: u32, desk: &mut Desk<'_>) -> Result<(), Halt> {
-        if self.tokens() == 0 {
-            self.usage.first_token_ms = desk.request.elapsed_ms();
-        }
-        // The token that ends the answer is not part of it.
-        if desk.trie.eos_tokens().contains(&token) {
-            return Ok(());
-        }
-        if self.tokens() >= desk.request.max_tokens {
-            return Err(ModelError::Refused(format!(
-                "its answer was not complete after {} tokens: raise model.max_tokens",
-                desk.request.max_tokens
-            ))
-            .into());
-        }
-        let piece = self.pieces.push(&desk.trie.decode(&[token]));
-        if !piece.is_empty() {
-            (desk.say)(piece);
-        }
-        desk.pending.push(LlamaToken::new(token.cast_signed()));
-        Ok(())
+    /// A way led nowhere: no harm where another one has led to an answer.
+    fn lose(&self, halt: Halt) -> Result<bool, Halt> {
+        if self.ended.is_empty() { Err(halt) } else { Ok(false) }
     }
 }
 
-/// The best token of those that are allowed, and the logarithm of its probability among them.
-fn best(logits: &[f32], allowed: &SimpleVob) -> Option<(u32, f32)> {
-    // A logit that is no number loses against any other.
-    let logit = |token: u32| logits.get(token as usize).copied().unwrap_or(f32::NAN);
-    let mut best: Option<(u32, f32)> = None;
-    for token in allowed.iter() {
-        if best.is_none_or(|(_, top)| logit(token) > top || top.is_nan()) {
-            best = Some((token, logit(token)));
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    use agentd_tools::spec::Priority;
+    use llama_cpp_2::token::LlamaToken;
+    use llguidance::toktrie::{ApproximateTokEnv, TokEnv};
+
+    use super::super::ModelError;
+    use super::super::constrain::Constrainer;
+    use super::super::constraint::Constraint;
+    use super::*;
+
+    /// A language of single bytes, and how probable each next byte is after a text; what is not told is improbable.
+    struct World {
+        vocabulary: TokEnv,
+        next: fn(&str) -> Vec<(u8, f32)>,
+    }
+
+    fn request(max_tokens: u32) -> Request {
+        let received = Instant::now();
+        Request {
+            id: 1,
+            messages: Vec::new(),
+            grammar: Constraint::default(),
+            max_tokens,
+            priority: Priority::Normal,
+            shows: false,
+            received,
+            deadline: received + Duration::from_secs(60),
         }
     }
-    let (token, top) = best?;
-    let all: f32 = allowed.iter().map(|token| (logit(token) - top).exp()).sum();
-    Some((token, -all.ln()))
-}
 
-fn refused(why: impl std::fmt::Display) -> Halt {
-    ModelError::Refused(why.to_string()).into()
+    impl World {
+        fn new(next: fn(&str) -> Vec<(u8, f32)>) -> Self {
+            Self { vocabulary: Arc::clone(&ApproximateTokEnv::single_byte_env()), next }
+        }
+
+        /// Writes an answer as the engine does, and gives it with the texts whose next byte was asked for.
+        fn write(
+            &self,
+            grammar: &str,
+            max_tokens: u32,
+            searches: bool,
+        ) -> (Result<Answer, Halt>, Vec<String>) {
+            let mut constrainer = Constrainer::new(&self.vocabulary).expect("a constrainer");
+            let matcher = constrainer.matcher(&Constraint::from(grammar)).expect("it compiles");
+            let request = request(max_tokens);
+            let mut writing = Writing::new(matcher, Usage::default(), searches);
+            let (mut held, mut asked) = (Vec::new(), Vec::new());
+            let mut pending: Vec<LlamaToken> = Vec::new();
+            let mut goes_on =
+                writing.go_on(&request, &mut self.desk(&held, max_tokens, &mut pending));
+            loop {
+                match goes_on {
+                    Ok(true) => {
+                        held.append(&mut pending);
+                        let text = text(&held);
+                        let logits = self.logits(&text);
+                        asked.push(text);
+                        let mut desk = self.desk(&held, max_tokens, &mut pending);
+                        goes_on = writing.choose(&logits, &request, &mut desk);
+                    }
+                    Ok(false) => match writing.next_fork() {
+                        Some(fork) => {
+                            pending.clear();
+                            held.truncate(fork.at);
+                            let mut desk = self.desk(&held, max_tokens, &mut pending);
+                            goes_on = writing.take(fork, &request, &mut desk);
+                        }
+                        None => return (Ok(writing.finish(&request)), asked),
+                    },
+                    Err(halt) => return (Err(halt), asked),
+                }
+            }
+        }
+
+        fn desk<'a>(
+            &'a self,
+            held: &[LlamaToken],
+            max_tokens: u32,
+            pending: &'a mut Vec<LlamaToken>,
+        ) -> Desk<'a> {
+            let trie = self.vocabulary.tok_trie();
+            let shown = String::new();
+            Desk { trie, max_tokens, held: held.len(), pending, shown, forced: 0, sampled: 0 }
+        }
+
+        fn logits(&self, text: &str) -> Vec<f32> {
+            let mut logits = vec![1e-6_f32.ln(); 256];
+            for (byte, probability) in (self.next)(text) {
+                logits[usize::from(byte)] = probability.ln();
+            }
+            logits
+        }
+    }
+
+    fn text(held: &[LlamaToken]) -> String {
+        held.iter().map(|token| char::from(u8::try_from(token.0).expect("a byte"))).collect()
+    }
+
+    const TWO: &str = "start: /[ab][cde]/";
+
+    /// `a` begins better, and then nothing is likely; `b` goes on with certainty.
+    fn garden_path(text: &str) -> Vec<(u8, f32)> {
+        match text {
+            "" => vec![(b'a', 0.55), (b'b', 0.45)],
+            "a" => vec![(b'c', 0.4), (b'd', 0.3), (b'e', 0.3)],
+            _ => vec![(b'e', 1.0)],
+        }
+    }
+
+    #[test]
+    fn the_likeliest_answer_is_found_though_another_one_begins_better() {
+        let world = World::new(garden_path);
+        let (answer, asked) = world.write(TWO, 8, true);
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.text, "be");
+        assert!((answer.confidence - 0.45).abs() < 1e-3, "{answer:?}");
+        assert_eq!(asked, ["", "a", "b"], "one choice more than without a look for it");
+        assert_eq!(answer.alternatives[0].text, "ac");
+        assert_eq!((answer.usage.sampled, answer.usage.forced), (3, 0));
+        let (greedy, _) = world.write(TWO, 8, false);
+        let greedy = greedy.expect("an answer");
+        assert_eq!((greedy.text.as_str(), greedy.alternatives.len()), ("ac", 0));
+    }
+
+    #[test]
+    fn where_the_model_is_sure_nothing_else_is_tried() {
+        let sure = |text: &str| match text {
+            "" => vec![(b'a', 0.7), (b'b', 0.3)],
+            _ => vec![(b'c', 0.9), (b'd', 0.1)],
+        };
+        let (answer, asked) = World::new(sure).write(TWO, 8, true);
+        let answer = answer.expect("an answer");
+        assert_eq!((answer.text.as_str(), asked.len()), ("ac", 2), "0.63 against 0.3 at most");
+        assert!(answer.alternatives.is_empty());
+    }
+
+    #[test]
+    fn the_ways_are_bounded_and_one_that_leads_nowhere_takes_nothing_from_the_others() {
+        let even = |_: &str| vec![(b'a', 0.25), (b'b', 0.25), (b'c', 0.25), (b'd', 0.25)];
+        let (answer, _) = World::new(even).write("start: /[abcd]{2}/", 8, true);
+        assert!(answer.expect("an answer").alternatives.len() < PATHS);
+        // Behind `b` there is no end within three tokens.
+        let (answer, _) = World::new(garden_path).write("start: /a[cde]|be{9}/", 3, true);
+        assert_eq!(answer.expect("an answer").text, "ac");
+        let (none, _) = World::new(garden_path).write("start: /be{9}/", 3, true);
+        let why = none.expect_err("it is too long");
+        assert!(
+            matches!(&why, Halt::Failed(ModelError::Refused(why)) if why.contains("after 3 tokens"))
+        );
+    }
 }

@@ -162,7 +162,8 @@ pub fn contains(path: &Path, published: &Head) -> Result<bool, StoreError> {
     })
 }
 
-fn open(path: &Path) -> Result<Connection, StoreError> {
+/// A database that a daemon may have open, to be read.
+pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(std::time::Duration::from_secs(2))?;

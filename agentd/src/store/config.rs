@@ -22,6 +22,9 @@ pub struct StoreConfig {
     /// How often a broker may refuse a message before it is put aside (see `agentd outbox`). Set it higher
     /// where access rules are often wrong for a while.
     pub outbox_attempts: u32,
+    /// How many approvals, denials and corrections of the model's answers are kept to learn from (see `agentd
+    /// feedback`). Set it to 0 where what people say must not be kept.
+    pub feedback_rows: u32,
 }
 
 impl Default for StoreConfig {
@@ -32,6 +35,7 @@ impl Default for StoreConfig {
             outbox_mib: 64,
             outbox_days: 30,
             outbox_attempts: 10,
+            feedback_rows: 2000,
         }
     }
 }
@@ -44,6 +48,7 @@ impl StoreConfig {
             bytes: i64::from(self.outbox_mib) * 1024 * 1024,
             days: self.outbox_days.into(),
             attempts: self.outbox_attempts,
+            feedback: self.feedback_rows.into(),
         }
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use agentd_tools::{Effect, Recovery};
 
+use super::feedback::{self, Feedback};
 use super::inbox::{Plan, from_json, timestamp};
 use super::outbox::{self, Broker, Destination, Event, Limits};
 use super::{StoreError, audit};
@@ -23,6 +24,8 @@ pub struct Ending {
     pub traces: Vec<Trace>,
     /// The plan, where the outcome is not final.
     pub plan: Option<Plan>,
+    /// What it says of an answer of the model.
+    pub feedback: Option<Feedback>,
 }
 
 /// What a call has done besides its record.
@@ -174,6 +177,9 @@ pub(super) fn finish(
     let broker = if on_board { Broker::OnBoard } else { Broker::Upstream };
     outbox::put_outcome(connection, limits, outcome, broker, reply, now)?;
     audit::append(connection, &outcome.id, &json!(outcome), now)?;
+    if let Some(feedback) = &ending.feedback {
+        feedback::put(connection, &outcome.id, feedback, limits.feedback, now)?;
+    }
     Ok(true)
 }
 
@@ -276,7 +282,7 @@ pub(super) fn reconcile(
             received_at,
             finished_at: now,
         };
-        let ending = Ending { outcome, traces, plan: None };
+        let ending = Ending { outcome, traces, plan: None, feedback: None };
         if finish(&transaction, &ending, limits)? {
             outcomes.push(ending.outcome);
         }

@@ -10,6 +10,7 @@ pub mod audit;
 pub mod config;
 pub mod dead;
 pub mod ending;
+pub mod feedback;
 pub mod gap;
 pub mod inbox;
 pub mod open;
@@ -34,6 +35,7 @@ use crate::feed::{Feed, Notice};
 pub use config::StoreConfig;
 pub use dead::{Refusal, Refused};
 pub use ending::{Ending, Intent, Trace};
+use feedback::Verdict;
 pub use inbox::{Accepted, Delivery, Origin, Plan, Waiting};
 pub use open::{OpenError, Opened};
 pub use outbox::{Broker, Destination, Event, OutboxRow, OutboxStats};
@@ -245,7 +247,14 @@ impl Store {
     pub async fn approve(&self, id: &str, yes: bool, by: &str) -> Result<bool, StoreError> {
         if yes {
             let (id, by) = (id.to_owned(), by.to_owned());
-            let changed = self.write(move |db| inbox::approve(db, &id, &by)).await?;
+            let approve = move |db: &Connection| {
+                let changed = inbox::approve(db, &id, &by)?;
+                if changed {
+                    feedback::settle(db, &id, Some(Verdict::Approved))?;
+                }
+                Ok(changed)
+            };
+            let changed = self.write(approve).await?;
             self.inbox_changed.send_modify(|n| *n += 1);
             return Ok(changed);
         }
@@ -279,8 +288,11 @@ impl Store {
                 let mut outcome = Outcome::denied(&key, denial, received_at, now);
                 outcome.status = status;
                 outcome.ms = elapsed_ms(received_at, now);
-                let ending = Ending { outcome, traces: Vec::new(), plan: None };
+                let ending = Ending { outcome, traces: Vec::new(), plan: None, feedback: None };
                 let ended = ending::finish(db, &ending, limits)?;
+                // To take a command back says nothing of what the model made of it.
+                let verdict = (status == Status::Denied).then_some(Verdict::Denied);
+                feedback::settle(db, &key, verdict)?;
                 Ok(ended.then_some(ending.outcome))
             })
             .await?;

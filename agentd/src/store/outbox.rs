@@ -42,6 +42,8 @@ pub struct Limits {
     pub days: i64,
     /// Refusals after which a row is not sent any more.
     pub attempts: u32,
+    /// Rows of [feedback](super::feedback), which are written with a command's end as those of the outbox are.
+    pub feedback: i64,
 }
 
 /// The broker that a row goes to.

@@ -152,7 +152,8 @@ mod tests {
     use crate::store::outbox::Event;
     use crate::store::schema;
 
-    const LIMITS: Limits = Limits { rows: 1000, bytes: 1 << 20, days: 30, attempts: 3 };
+    const LIMITS: Limits =
+        Limits { rows: 1000, bytes: 1 << 20, days: 30, attempts: 3, feedback: 10 };
 
     fn database() -> Connection {
         let mut connection = Connection::open_in_memory().expect("a database");

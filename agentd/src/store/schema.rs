@@ -110,6 +110,19 @@ const MIGRATIONS: &[&str] = &["
         outbox_id INTEGER NOT NULL,
         reading_id INTEGER NOT NULL
     ) STRICT;
+", "
+    -- What people thought of what the model made of their words.
+    CREATE TABLE feedback (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        command_id TEXT NOT NULL,
+        at_ms INTEGER NOT NULL,
+        verdict TEXT NOT NULL,          -- open while a person may still approve it
+        say TEXT NOT NULL,
+        answer TEXT NOT NULL,
+        before_say TEXT,
+        before_answer TEXT
+    ) STRICT;
+    CREATE INDEX feedback_open ON feedback (command_id) WHERE verdict = 'open';
 "];
 
 /// The version that this program writes.

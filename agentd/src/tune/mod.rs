@@ -8,6 +8,7 @@
 
 pub mod exam;
 pub mod expand;
+mod history;
 pub mod lessons;
 pub mod mark;
 mod named;

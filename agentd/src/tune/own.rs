@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, HashSet};
 use agentd_tools::ToolSpec;
 
 use super::expand::{Phrase, Piece, Texts, expand};
+use super::history::History;
 use super::lessons::{Pair, Toolset};
 use super::named::named;
 use super::random::Random;
@@ -28,9 +29,14 @@ use crate::agent::pattern;
 use crate::agent::reflex::{SentenceError, normalise};
 use crate::command::Call;
 use crate::model::grammar;
+use crate::store::feedback::Feedback;
 
 /// The most questions about one's own tools.
 pub const MAX_QUESTIONS: usize = 200;
+/// The most of them that people have approved or corrected.
+const MAX_HISTORY: usize = 80;
+/// How many of a hundred sentences are such, where there are any.
+const RECALLED: u64 = 15;
 /// Fewer sources than this that are held out say little.
 pub const A_HANDFUL: usize = 5;
 /// How many draws are tried for each sentence that is wanted.
@@ -43,6 +49,7 @@ pub struct Own<'a> {
     max_calls: usize,
     learnt: Vec<Source>,
     held_out: Vec<Source>,
+    history: History,
     texts: Texts,
     vocabulary: Vocabulary,
     judge: Judge<'a>,
@@ -57,6 +64,8 @@ pub struct HeldOut {
     pub sentences: usize,
     /// How many examples they are made of.
     pub examples: usize,
+    /// How many of them people have approved or corrected.
+    pub history: usize,
 }
 
 impl<'a> Own<'a> {
@@ -70,7 +79,14 @@ impl<'a> Own<'a> {
         let Split { learnt, held_out } = Split::of(tools, seed);
         let texts = known_texts(&learnt, tools);
         let vocabulary = Vocabulary::of(tools);
-        Ok(Self { tools, seed, max_calls, learnt, held_out, texts, vocabulary, judge })
+        let history = History::default();
+        Ok(Self { tools, seed, max_calls, learnt, held_out, history, texts, vocabulary, judge })
+    }
+
+    /// The same with what people approved and corrected, the oldest first.
+    pub fn and_history(self, feedback: &[Feedback]) -> Self {
+        let history = History::of(feedback, self.tools, &self.judge);
+        Self { history, ..self }
     }
 
     /// The questions, commands first. There are none where nothing can be held out.
@@ -88,7 +104,13 @@ impl<'a> Own<'a> {
             let fresh = fresh.filter(|pair| asked.insert(normalise(&pair.say)));
             pairs.extend(fresh.take(each));
         }
-        pairs.truncate(MAX_QUESTIONS * 4 / 5);
+        let recalled = self.history.held_out.iter();
+        let recalled: Vec<_> =
+            recalled.filter(|pair| asked.insert(normalise(&pair.say))).cloned().collect();
+        let history = recalled.len().min(MAX_HISTORY);
+        pairs.truncate(MAX_QUESTIONS * 4 / 5 - history);
+        // The newest ones are of today's machine.
+        pairs.extend(recalled.into_iter().rev().take(history));
         if !pairs.is_empty() {
             let mut random = Random::new(self.seed, 2000);
             let wanted = pairs.len() + (pairs.len() / 4).max(4);
@@ -106,7 +128,7 @@ impl<'a> Own<'a> {
         let examples = self.held_out.iter().filter(is_example).count();
         let sentences = self.held_out.len() - examples;
         let tools = (0..self.tools.len()).map(|at| self.shown(at, |_| true)).collect();
-        HeldOut { toolset: Toolset { tools, pairs }, sentences, examples }
+        HeldOut { toolset: Toolset { tools, pairs }, sentences, examples, history }
     }
 
     /// Toolsets for training, of `pairs` sentences each, without the sentences of `not`. The stream tells apart
@@ -163,6 +185,9 @@ impl<'a> Own<'a> {
             let all: Vec<&Source> = of(*random.pick(order)).collect();
             (!all.is_empty()).then(|| *random.pick(&all))
         };
+        if !self.history.learnt.is_empty() && random.percent(RECALLED) {
+            return self.recalled(order, random);
+        }
         match random.between(1, 100) {
             1..=19 => {
                 let shown: Vec<Source> = order.iter().flat_map(|tool| of(*tool)).cloned().collect();
@@ -180,6 +205,16 @@ impl<'a> Own<'a> {
                 }
             },
         }
+    }
+
+    /// What a person said and approved, where the prompt has the tools for it: as it was, or in a rougher form.
+    fn recalled(&self, order: &[usize], random: &mut Random) -> Option<Pair> {
+        let pair = random.pick(&self.history.learnt);
+        let calls = grammar::parse_calls(&pair.answer).ok()?;
+        let is_shown = |call: &Call| order.iter().any(|at| self.tools[*at].name == call.tool);
+        let say = if random.one_in(2) { pair.say.clone() } else { reword_text(&pair.say, random) };
+        let can_be = !pair.before.is_empty() || self.judge.admits(&say, &calls);
+        (can_be && calls.iter().all(is_shown)).then(|| Pair { say, ..pair.clone() })
     }
 
     /// A tool as a prompt shows it: with those of its learnt examples that `keep` keeps.

@@ -43,6 +43,11 @@ impl<'a> Judge<'a> {
         agrees && calls.iter().all(is_in_words)
     }
 
+    /// Whether a call is one of the tools', with arguments that they take.
+    pub fn is_in_order(&self, call: &Call) -> bool {
+        self.checked(call).is_some()
+    }
+
     /// Whether the sentence of a phrase, as it was made, is understood as the call that it was made for. A pattern
     /// in which a text stands before other words may be read in several ways.
     pub fn is_read_back(&self, phrase: &Phrase, tool: &ToolSpec) -> bool {

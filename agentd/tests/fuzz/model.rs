@@ -79,7 +79,7 @@ fn frames_of_a_worker_are_the_same_for_both_readers_and_take_bounded_memory() {
     let to = [
         frame(&json!({"frame": "ask", "id": 1, "messages": [{"role": "user", "content": "hi"}],
             "grammar": {"kind": "lark", "text": "start: \"x\""}, "max_tokens": 9, "priority": "low",
-            "deadline_ms": 100})),
+            "shows": true, "deadline_ms": 100})),
         frame(&json!({"frame": "cancel", "id": 1})),
         frame(&json!({"frame": "stop"})),
     ];

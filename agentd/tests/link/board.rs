@@ -197,5 +197,5 @@ pub(crate) fn done(id: &str) -> Ending {
         received_at: now,
         finished_at: now,
     };
-    Ending { outcome, traces: Vec::new(), plan: None }
+    Ending { outcome, traces: Vec::new(), plan: None, feedback: None }
 }

@@ -8,6 +8,7 @@ use agentd::feed::Feed;
 use agentd::health::Health;
 use agentd::metrics::Metrics;
 use agentd::model::config::{ModelConfig, Source};
+use agentd::model::manager::Manager;
 use agentd::model::supervisor::Supervisor;
 use agentd::model::{Answer, Ask, Message, Model, ModelError, State};
 use agentd_tools::ToolSpec;
@@ -45,17 +46,32 @@ pub(crate) struct Running {
     task: JoinHandle<()>,
 }
 
-#[expect(clippy::disallowed_methods, reason = "in a test, the test is what spawns")]
 pub(crate) fn start(config: &ModelConfig, source: &Source, executable: PathBuf) -> Running {
-    let (health, metrics) = (Health::new(Feed::default()), Arc::new(Metrics::default()));
-    let (model, supervisor) =
-        Supervisor::new(config, source, executable, health.clone(), Arc::clone(&metrics));
-    let shutdown = CancellationToken::new();
-    let task = tokio::spawn(supervisor.run(shutdown.clone()));
-    Running { model, health, metrics, shutdown, task }
+    Running::of(|health, metrics, shutdown| {
+        let (model, supervisor) = Supervisor::new(config, source, executable, health, metrics);
+        (model, supervisor.run(shutdown))
+    })
+}
+
+/// Several models, the best one first.
+pub(crate) fn start_manager(config: &ModelConfig, sources: &[Source]) -> Running {
+    Running::of(|health, metrics, shutdown| {
+        let (model, manager) = Manager::new(config, sources, &executable(), &health, &metrics);
+        (model, manager.run(shutdown))
+    })
 }
 
 impl Running {
+    #[expect(clippy::disallowed_methods, reason = "in a test, the test is what spawns")]
+    fn of<F: Future<Output = ()> + Send + 'static>(
+        begin: impl FnOnce(Health, Arc<Metrics>, CancellationToken) -> (Model, F),
+    ) -> Self {
+        let (health, metrics) = (Health::new(Feed::default()), Arc::new(Metrics::default()));
+        let shutdown = CancellationToken::new();
+        let (model, task) = begin(health.clone(), Arc::clone(&metrics), shutdown.clone());
+        Self { model, health, metrics, shutdown, task: tokio::spawn(task) }
+    }
+
     pub(crate) async fn real() -> Self {
         // llama.cpp's threads spin while they wait for one another: two workers with two threads each
         // on two cores, as when two of these tests run, are a hundred times slower than with one.

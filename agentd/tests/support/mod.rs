@@ -163,7 +163,7 @@ impl Board {
             received_at: waiting.received_at,
             finished_at: now,
         };
-        let ending = Ending { outcome, traces, plan };
+        let ending = Ending { outcome, traces, plan, feedback: None };
         assert!(self.store.finish(ending).await.expect("finished"), "it had not ended before");
     }
 }

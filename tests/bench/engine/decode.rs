@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use agentd::model::ModelError;
 use agentd::model::frame::{FromWorker, ToWorker};
 use agentd::model::process::{Process, Said};
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Map, Value, json};
 
 use super::ratio::{Aim, Sides};
@@ -77,7 +77,7 @@ impl Worker {
         let ask = json!({
             "frame": "ask", "id": self.last_id, "messages": [{"role": "user", "content": SAY}],
             "grammar": {"kind": "own", "text": ENDLESS}, "max_tokens": max_tokens, "priority": "normal",
-            "deadline_ms": LIMIT.as_millis() as u64,
+            "shows": false, "deadline_ms": LIMIT.as_millis() as u64,
         });
         let ask: ToWorker = serde_json::from_value(ask)?;
         Ok(self.process.send(&ask, LIMIT).await?)
@@ -92,20 +92,18 @@ impl Worker {
         }
     }
 
-    /// From the first token to the refusal of the one after the last: as many tokens are decoded and chosen in
-    /// between as the answer may have. The prompt is not in it.
+    /// From the ask to the refusal of the token after the last: one batch for the last token of the prompt, whose rest
+    /// is there from the round before, and one for each token of the answer.
     async fn tokens_per_second(&mut self) -> Result<f64> {
+        let begun = Instant::now();
         self.ask(TOKENS).await?;
-        let mut first = None;
-        loop {
-            match self.next().await? {
-                FromWorker::Piece { .. } => drop(first.get_or_insert_with(Instant::now)),
-                FromWorker::Failed { error: ModelError::Refused(why), .. } => {
-                    let first = first.with_context(|| format!("there is no answer: {why}"))?;
-                    return Ok(f64::from(TOKENS) / first.elapsed().as_secs_f64());
-                }
-                frame => bail!("the worker said {frame:?} instead of a long text"),
+        match self.next().await? {
+            FromWorker::Failed { error: ModelError::Refused(why), .. } => {
+                let complete = format!("not complete after {TOKENS}");
+                ensure!(why.contains(&complete), "there is no answer: {why}");
+                Ok(f64::from(TOKENS + 1) / begun.elapsed().as_secs_f64())
             }
+            frame => bail!("the worker said {frame:?} instead of a long text"),
         }
     }
 }

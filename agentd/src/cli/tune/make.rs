@@ -17,6 +17,7 @@ use crate::model::config::{ModelConfig, Source};
 use crate::model::digest;
 use crate::model::gguf::Header;
 use crate::model::worker::NO_ADAPTER;
+use crate::store::feedback::{self, Feedback, Kept};
 use crate::tune::exam;
 use crate::tune::lessons::{Teacher, Toolset};
 use crate::tune::own::{self, HeldOut, Own};
@@ -59,7 +60,8 @@ fn unavailable(error: &dyn std::error::Error) -> Failure {
 
 async fn make(args: &TuneArgs, config: &Config) -> Result<ExitCode, Failure> {
     let own = Own::new(&config.tool, config.model.max_calls, args.seed)
-        .map_err(|errors| (BAD_CONFIG, errors[0].to_string()))?;
+        .map_err(|errors| (BAD_CONFIG, errors[0].to_string()))?
+        .and_history(&history(args, config)?);
     let held_out = own.held_out();
     if held_out.toolset.pairs.is_empty() {
         let why =
@@ -84,6 +86,30 @@ async fn make(args: &TuneArgs, config: &Config) -> Result<ExitCode, Failure> {
     let commands = held_out.toolset.pairs.iter().filter(|pair| pair.answer != "none()").count();
     let report = Report::of(commands, [&before[..at], &after[..at]], [&before[at..], &after[at..]]);
     making.end(&report, &adapter)
+}
+
+/// What people approved and corrected, where it is to be learnt from.
+fn history(args: &TuneArgs, config: &Config) -> Result<Vec<Feedback>, Failure> {
+    let Some(from) = &args.from_history else { return Ok(Vec::new()) };
+    let path = from.as_ref().unwrap_or(&config.store.path);
+    let no_input = |why: String| (NO_INPUT, format!("{}: {why}", path.display()));
+    let kept = match from {
+        None => feedback::read(path).map_err(|error| no_input(chain(&error)))?,
+        Some(_) => {
+            let text =
+                std::fs::read_to_string(path).map_err(|error| no_input(error.to_string()))?;
+            let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+            let rows = lines.map(|(at, line)| {
+                serde_json::from_str::<Kept>(line)
+                    .map_err(|error| (BAD_DATA, format!("{}:{}: {error}", path.display(), at + 1)))
+            });
+            rows.collect::<Result<_, _>>()?
+        }
+    };
+    if kept.is_empty() {
+        eprintln!("nobody has approved or corrected anything yet");
+    }
+    Ok(kept.into_iter().map(|kept| kept.feedback).collect())
 }
 
 /// What one run works with.

@@ -22,7 +22,8 @@ const TOOLSETS: usize = 150;
                   that rightly and has not forgotten the other machines. No GPU is needed; a run that was stopped \
                   goes on where it was.\n\nExit code 0 only if an adapter was installed; 65 if it was no \
                   better.\n\nExamples:\n  agentd tune --config greenhouse.toml\n  agentd tune --config \
-                  greenhouse.toml --out greenhouse.adapter.gguf --steps 600\n  agentd tune --config greenhouse.toml \
+                  greenhouse.toml --out greenhouse.adapter.gguf --steps 600\n  agentd tune --config \
+                  greenhouse.toml --from-history=feedback.jsonl\n  agentd tune --config greenhouse.toml \
                   --data-only | head -1\n  agentd tune lessons --model model.gguf < data.jsonl > lessons.jsonl"
 )]
 pub(super) struct TuneArgs {
@@ -52,6 +53,10 @@ pub(super) struct TuneArgs {
     /// The folder in which it works, one below it a run; default: ~/.cache/agentd/tune
     #[arg(long, value_name = "DIR")]
     work: Option<PathBuf>,
+    /// Also learn from what people approved and corrected: from the config's database, or from a FILE that `agentd
+    /// feedback list --json` wrote on the machine
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    from_history: Option<Option<PathBuf>>,
     /// Only print what would be learnt of the machine, as `agentd tune lessons` reads it
     #[arg(long)]
     data_only: bool,

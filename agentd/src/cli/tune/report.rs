@@ -80,12 +80,15 @@ impl Report {
 
 /// What was held out, and a word of warning where it is little.
 pub(super) fn held_out(held_out: &HeldOut) -> String {
-    let HeldOut { toolset, sentences, examples } = held_out;
+    let HeldOut { toolset, sentences, examples, history } = held_out;
     let asked = toolset.pairs.len();
     let mut text = format!(
         "kept back for the examination: {asked} sentences, made of {sentences} patterns and {examples} examples"
     );
-    if sentences + examples < A_HANDFUL {
+    if *history > 0 {
+        text += &format!(", and {history} that people approved or corrected");
+    }
+    if sentences + examples + history < A_HANDFUL {
         text += &format!(
             "; fewer than {A_HANDFUL} of them say little, whatever the interval: write more `sentences` and `examples`"
         );
@@ -135,7 +138,7 @@ mod tests {
     fn too_few_are_told() {
         let told = |sentences| {
             let toolset = Toolset { tools: Vec::new(), pairs: Vec::new() };
-            held_out(&HeldOut { toolset, sentences, examples: 1 })
+            held_out(&HeldOut { toolset, sentences, examples: 1, history: 0 })
         };
         assert!(told(A_HANDFUL - 2).contains("say little"));
         assert!(!told(A_HANDFUL - 1).contains("say little"));

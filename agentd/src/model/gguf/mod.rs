@@ -50,10 +50,44 @@ pub struct Header {
     pub quantisation: Option<String>,
     /// `<architecture>.context_length`, in tokens.
     pub context_length: Option<u64>,
+    /// The sizes that say how much memory a context takes.
+    pub shape: Shape,
     /// How many tensors the file holds.
     pub tensors: u64,
     /// How many bytes the file must have.
     pub needs_bytes: u64,
+}
+
+/// The sizes of a model; 0 where the file does not tell one, or tells a list of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Shape {
+    /// `<architecture>.block_count`.
+    pub layers: u64,
+    /// `<architecture>.embedding_length`.
+    pub width: u64,
+    /// `<architecture>.attention.head_count`: heads that ask.
+    pub heads: u64,
+    /// `<architecture>.attention.head_count_kv`: heads that are asked, whose keys and values are kept.
+    pub kv_heads: u64,
+    /// `<architecture>.attention.key_length`, numbers of a key; without it, the width over the heads.
+    pub key: u64,
+    /// `<architecture>.attention.value_length`, likewise.
+    pub value: u64,
+}
+
+impl Shape {
+    /// The size that a key of the metadata tells, where it is one of these. It stands behind the architecture's name.
+    fn size(&mut self, key: &str) -> Option<&mut u64> {
+        Some(match key.split_once('.')?.1 {
+            "block_count" => &mut self.layers,
+            "embedding_length" => &mut self.width,
+            "attention.head_count" => &mut self.heads,
+            "attention.head_count_kv" => &mut self.kv_heads,
+            "attention.key_length" => &mut self.key,
+            "attention.value_length" => &mut self.value,
+            _ => return None,
+        })
+    }
 }
 
 /// A tensor, as the header tells of it.
@@ -181,6 +215,11 @@ impl Header {
                 (Some("general.alignment"), Value::Whole(n)) => alignment = n,
                 (Some(key), Value::Whole(n)) if key.ends_with(".context_length") => {
                     header.context_length = Some(n);
+                }
+                (Some(key), Value::Whole(n)) => {
+                    if let Some(size) = header.shape.size(key) {
+                        *size = n;
+                    }
                 }
                 _ => {}
             }

@@ -1,0 +1,189 @@
+//! The handle to the models: who asks it, and which one is asked.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Instant;
+
+use agentd_tools::spec::Priority;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+
+use super::constraint::Constraint;
+use super::ladder::{self, Standing};
+use super::{Answer, Ask, Message, ModelError, QUEUE, State, Usage};
+
+/// An ask on its way.
+#[derive(Debug)]
+pub(crate) struct Posted {
+    pub(crate) ask: Ask,
+    /// Gets the answer. Dropping the receiver cancels the ask.
+    pub(crate) reply: oneshot::Sender<Result<Answer, ModelError>>,
+    /// Its place among those that wait or are in hand.
+    _place: OwnedSemaphorePermit,
+}
+
+/// The handle to the models of a machine. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// The models, the best one first.
+    pub(super) rungs: Arc<[Rung]>,
+    /// What the one does that would be asked now.
+    state: watch::Receiver<State>,
+    /// Whether the board is so hot that the cheapest model is asked.
+    hot: watch::Receiver<bool>,
+}
+
+/// One model.
+#[derive(Debug, Clone)]
+pub(super) struct Rung {
+    /// To its supervisor.
+    asks: mpsc::UnboundedSender<Posted>,
+    /// Bounds the asks that wait or are in hand.
+    places: Arc<Semaphore>,
+    /// From its supervisor.
+    pub(super) state: watch::Receiver<State>,
+    pub(super) tenant: Arc<Tenant>,
+}
+
+/// What a supervisor and those who watch over the board's memory know of one another.
+#[derive(Debug, Default)]
+pub(super) struct Tenant {
+    /// The worker's process; 0: there is none.
+    pub(super) pid: AtomicU32,
+    /// Counts asks over all models: the one with the lowest number was used longest ago.
+    pub(super) used: AtomicU64,
+    /// It is to unload its model once nobody waits for an answer.
+    pub(super) leave: Notify,
+}
+
+static ASKS: AtomicU64 = AtomicU64::new(0);
+
+impl Rung {
+    /// A model for `parallel` asks in hand, and where they come out.
+    pub(super) fn new(
+        parallel: usize,
+        state: watch::Receiver<State>,
+    ) -> (Self, mpsc::UnboundedReceiver<Posted>) {
+        // The semaphore is what bounds it.
+        let (asks, posted) = mpsc::unbounded_channel();
+        let places = Arc::new(Semaphore::new(parallel + QUEUE));
+        (Self { asks, places, state, tenant: Arc::default() }, posted)
+    }
+
+    fn standing(&self) -> Standing {
+        Standing::of(&self.state.borrow())
+    }
+
+    async fn ask(&self, ask: Ask) -> Result<Answer, ModelError> {
+        if let State::Off = *self.state.borrow() {
+            return Err(ModelError::Unavailable("it has been shut down".into()));
+        }
+        if let State::Down { cause, .. } = &*self.state.borrow() {
+            return Err(ModelError::Unavailable(cause.clone()));
+        }
+        let is_json = matches!(ask.grammar, Constraint::JsonSchema(_)) && ask.max_tokens > 0;
+        let (reply, answer) = oneshot::channel();
+        let deadline = ask.deadline;
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| ModelError::Busy)?;
+        let posted = Posted { ask, reply, _place: place };
+        self.tenant.used.store(ASKS.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        self.asks
+            .send(posted)
+            .map_err(|_| ModelError::Unavailable("it has been shut down".into()))?;
+        match tokio::time::timeout_at(deadline.into(), answer).await {
+            Ok(Ok(Ok(answer))) if is_json => readable(answer),
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(ModelError::Crashed("the supervisor dropped the ask".into())),
+            Err(_) => Err(ModelError::TooLate),
+        }
+    }
+}
+
+impl Model {
+    /// The handle where no model is configured: every ask is refused.
+    pub fn off() -> Self {
+        Self::of([], watch::channel(State::Off).1, watch::channel(false).1)
+    }
+
+    /// The handle to one model.
+    pub(super) fn one(rung: Rung) -> Self {
+        let state = rung.state.clone();
+        Self::of([rung], state, watch::channel(false).1)
+    }
+
+    /// The handle to several models, the best one first.
+    pub(super) fn of(
+        rungs: impl Into<Arc<[Rung]>>,
+        state: watch::Receiver<State>,
+        hot: watch::Receiver<bool>,
+    ) -> Self {
+        Self { rungs: rungs.into(), state, hot }
+    }
+
+    /// What the model does that would be asked now.
+    pub fn state(&self) -> State {
+        // Not the watched state, which follows a moment later.
+        let told = |rung: usize| self.rungs[rung].state.borrow().clone();
+        self.next(None).map_or_else(|| self.state.borrow().clone(), told)
+    }
+
+    /// Watches what the model does that would be asked.
+    pub fn watch(&self) -> watch::Receiver<State> {
+        self.state.clone()
+    }
+
+    /// The workers' processes.
+    pub fn pids(&self) -> Vec<u32> {
+        let pids = self.rungs.iter().map(|rung| rung.tenant.pid.load(Ordering::Relaxed));
+        pids.filter(|pid| *pid > 0).collect()
+    }
+
+    /// Which one is asked now; after one that failed, one of those behind it.
+    pub(super) fn next(&self, after: Option<usize>) -> Option<usize> {
+        let standings: Vec<Standing> = self.rungs.iter().map(Rung::standing).collect();
+        ladder::choose(&standings, after, *self.hot.borrow())
+    }
+
+    /// Has the worker compute or restore what these messages leave in its memory. Returns what that took.
+    pub async fn prepare(
+        &self,
+        messages: Vec<Message>,
+        deadline: Instant,
+    ) -> Result<Usage, ModelError> {
+        let grammar = Constraint::default();
+        // Everybody's next ask is the faster for it.
+        let priority = Priority::High;
+        let ask = Ask { messages, grammar, max_tokens: 0, priority, deadline, pieces: None };
+        Ok(self.ask(ask).await?.usage)
+    }
+
+    /// Asks, and waits for the answer. Where the model cannot answer that was asked, the next one is. Dropping the future
+    /// cancels the ask.
+    pub async fn ask(&self, mut ask: Ask) -> Result<Answer, ModelError> {
+        // Before it takes a place in the queue, and before it reaches a worker that might not survive it.
+        let admitted = ask.grammar.admit();
+        admitted.map_err(|why| ModelError::Refused(format!("its grammar is not taken: {why}")))?;
+        let Some(mut at) = self.next(None) else {
+            return Err(ModelError::Unavailable("none is configured".into()));
+        };
+        loop {
+            // To think does nothing to the world, so that another may think it again.
+            let again = self.next(Some(at)).map(|next| (next, ask.clone()));
+            let answer = self.rungs[at].ask(ask).await;
+            match (answer, again) {
+                (Err(ModelError::Crashed(_) | ModelError::Unavailable(_)), Some((next, same))) => {
+                    (at, ask) = (next, same);
+                }
+                (answer, _) => return answer,
+            }
+        }
+    }
+}
+
+/// An answer that is JSON, as far as it can be read. A schema that says nothing of a number admits every
+/// exponent, and no reader holds 1e999.
+fn readable(answer: Answer) -> Result<Answer, ModelError> {
+    match serde_json::from_str::<serde_json::Value>(&answer.text) {
+        Ok(_) => Ok(answer),
+        Err(e) => Err(ModelError::Refused(format!("its answer cannot be read as JSON: {e}"))),
+    }
+}

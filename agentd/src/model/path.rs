@@ -1,0 +1,173 @@
+//! One way to write an answer: forced tokens are appended, the others chosen.
+
+use llama_cpp_2::token::LlamaToken;
+use llguidance::Matcher;
+use toktrie::{SimpleVob, TokTrie};
+
+use super::ModelError;
+use super::choice::{Choice, choices};
+use super::pieces::Pieces;
+use super::thinker::Halt;
+
+/// An answer as far as it is written.
+pub(super) struct Path {
+    matcher: Matcher,
+    /// What it may go on with, where there is a choice.
+    allowed: Option<SimpleVob>,
+    pieces: Pieces,
+    /// Tokens that it has.
+    pub(super) tokens: u32,
+    /// The sum of the logarithms of its choices' probabilities.
+    pub(super) log_probability: f32,
+}
+
+/// What a way leads over that was not taken.
+pub(super) struct Fork {
+    /// Where it was left.
+    path: Path,
+    /// The token that was not chosen.
+    token: u32,
+    /// How many tokens its sequence had there.
+    pub(super) at: usize,
+}
+
+/// What a path is written with.
+pub(super) struct Desk<'a> {
+    pub(super) trie: &'a TokTrie,
+    /// The most tokens of an answer.
+    pub(super) max_tokens: u32,
+    /// How many tokens the sequence has.
+    pub(super) held: usize,
+    /// Gets the tokens that are decided and not decoded yet.
+    pub(super) pending: &'a mut Vec<LlamaToken>,
+    /// Gets whole characters as they are written.
+    pub(super) shown: String,
+    /// Counts tokens that were forced and sampled.
+    pub(super) forced: u32,
+    pub(super) sampled: u32,
+}
+
+impl Path {
+    /// A path on which nothing is written yet.
+    pub(super) fn new(matcher: Matcher) -> Self {
+        let pieces = Pieces::default();
+        Self { matcher, allowed: None, pieces, tokens: 0, log_probability: 0.0 }
+    }
+
+    /// Writes what is forced. `true`: there is a choice, which needs the logits after what is pending; `false`: it
+    /// has come to its end.
+    pub(super) fn go_on(&mut self, desk: &mut Desk<'_>) -> Result<bool, Halt> {
+        loop {
+            for token in self.matcher.consume_ff_tokens() {
+                self.append(token, desk)?;
+                desk.forced += 1;
+            }
+            if self.matcher.is_stopped() {
+                return Ok(false);
+            }
+            let allowed = self.matcher.compute_mask().map_err(refused)?;
+            if allowed.num_set() == 1 {
+                // There is nothing to choose, so there is no need to think.
+                let only = allowed.first_bit_set().and_then(|token| u32::try_from(token).ok());
+                self.take(only, desk)?;
+                desk.forced += 1;
+                continue;
+            }
+            let is_full = self.tokens >= desk.max_tokens;
+            if is_full && self.matcher.is_accepting().map_err(refused)? {
+                return Ok(false);
+            }
+            self.allowed = Some(allowed);
+            return Ok(true);
+        }
+    }
+
+    /// Chooses the best token, and writes what it forces. Returns as [`go_on`](Self::go_on) does. `forks` gets the ways
+    /// that are not taken, and are at least as probable as `worth` in all.
+    pub(super) fn choose(
+        &mut self,
+        logits: &[f32],
+        worth: Option<f32>,
+        forks: &mut Vec<Fork>,
+        desk: &mut Desk<'_>,
+    ) -> Result<bool, Halt> {
+        let allowed = self.allowed.take();
+        // What one may be at least as probable as to be worth a way of its own.
+        let least = worth.map_or(0.0, |worth| worth - self.log_probability);
+        let found = allowed.map(|allowed| choices(logits, &allowed, least)).unwrap_or_default();
+        for Choice { token, log_probability } in found.iter().skip(1) {
+            let path = self.fork(*log_probability);
+            forks.push(Fork { path, token: *token, at: desk.held });
+        }
+        let best = found.first();
+        self.log_probability += best.map_or(0.0, |best| best.log_probability);
+        self.take(best.map(|best| best.token), desk)?;
+        desk.sampled += 1;
+        self.go_on(desk)
+    }
+
+    /// The same as far as it is written, to be gone on with in another way.
+    fn fork(&self, log_probability: f32) -> Self {
+        Self {
+            matcher: self.matcher.deep_clone(),
+            allowed: None,
+            pieces: self.pieces.clone(),
+            tokens: self.tokens,
+            log_probability: self.log_probability + log_probability,
+        }
+    }
+
+    /// The text, once it has come to its end.
+    pub(super) fn finish(self) -> Result<String, Halt> {
+        // A matcher that erred is stopped too, and what it let through is no answer.
+        match self.matcher.get_error() {
+            Some(error) => Err(refused(error)),
+            None => Ok(self.pieces.into_text()),
+        }
+    }
+
+    /// Tells the matcher of a token, and appends it.
+    fn take(&mut self, token: Option<u32>, desk: &mut Desk<'_>) -> Result<(), Halt> {
+        let token = token.ok_or_else(|| refused("its grammar leads into a dead end"))?;
+        self.matcher.consume_token(token).map_err(refused)?;
+        self.append(token, desk)
+    }
+
+    fn append(&mut self, token: u32, desk: &mut Desk<'_>) -> Result<(), Halt> {
+        // The token that ends the answer is not part of it.
+        if desk.trie.eos_tokens().contains(&token) {
+            self.tokens += 1;
+            return Ok(());
+        }
+        if self.tokens >= desk.max_tokens {
+            return Err(ModelError::Refused(format!(
+                "its answer was not complete after {} tokens: raise model.max_tokens",
+                desk.max_tokens
+            ))
+            .into());
+        }
+        self.tokens += 1;
+        desk.shown.push_str(self.pieces.push(&desk.trie.decode(&[token])));
+        desk.pending.push(LlamaToken::new(token.cast_signed()));
+        Ok(())
+    }
+}
+
+impl Fork {
+    /// How probable the way is so far, as a logarithm.
+    pub(super) fn log_probability(&self) -> f32 {
+        self.path.log_probability
+    }
+
+    /// Takes the way. Returns it with what [`Path::go_on`] does.
+    pub(super) fn take(self, desk: &mut Desk<'_>) -> Result<(Path, bool), Halt> {
+        let mut path = self.path;
+        path.take(Some(self.token), desk)?;
+        let goes_on = path.go_on(desk)?;
+        Ok((path, goes_on))
+    }
+}
+
+fn refused(why: impl std::fmt::Display) -> Halt {
+    ModelError::Refused(why.to_string()).into()
+}

@@ -1,0 +1,144 @@
+//! When a model is loaded, unloaded, left alone, or passed over for the next one.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use agentd::model::config::{ModelConfig, Source};
+use agentd::model::{Ask, ModelError, State, grammar};
+use rustix::process::Signal;
+
+use super::support::{
+    PATIENCE, ask, executable, file, real_model, signal, start, start_manager, workers,
+};
+
+const CRASHES: &str = "[[reply]]\nwhen = \"crash\"\nthen = \"crash\"\n";
+const ANSWERS: &str = "[[reply]]\nwhen = \".*\"\nsay = \"none()\"\n";
+const ANY: &str = grammar::FREE_TEXT;
+
+fn script(folder: &Path, name: &str, text: &str) -> Source {
+    let path = folder.join(name);
+    std::fs::write(&path, text).expect("the script is written");
+    Source::Script(path)
+}
+
+async fn until(what: &str, mut is_it: impl FnMut() -> bool) {
+    let patience = Instant::now() + PATIENCE;
+    while !is_it() {
+        assert!(Instant::now() < patience, "never {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_nobody_asks_gives_its_memory_back_and_is_loaded_for_the_next_ask() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = ModelConfig { idle_seconds: 1, ..ModelConfig::default() };
+    let running = start(&config, &script(folder.path(), "s.toml", ANSWERS), executable());
+    running.ready().await;
+    running.wait_for("Asleep", |state| matches!(state, State::Asleep { .. })).await;
+    assert!(workers("--scripted").is_empty(), "its process is gone");
+    assert_eq!(running.metrics.model_ready.get(), 0);
+    assert!(running.health.degraded().is_empty(), "nothing is wrong");
+    assert!(running.ask("pump", ANY).await.is_ok());
+    assert_eq!(running.metrics.worker_starts_total.get(), 2);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_model_that_crashes_three_times_is_left_alone_until_its_file_is_another_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = script(folder.path(), "s.toml", CRASHES);
+    let running = start(&ModelConfig::default(), &source, executable());
+    for _ in 0..3 {
+        running.ready().await;
+        let error = running.ask("crash", ANY).await.unwrap_err();
+        assert!(matches!(error, ModelError::Crashed(_)), "{error}");
+    }
+    let cause = running.down().await;
+    for part in ["crashed 3 times", "left alone for 60 min", "signal 6"] {
+        assert!(cause.contains(part), "{cause}");
+    }
+    assert!(running.health.degraded()[0].cause.contains("left alone"));
+    let refused = running.ask("pump", ANY).await.unwrap_err();
+    assert!(matches!(&refused, ModelError::Unavailable(why) if *why == cause), "{refused}");
+    script(folder.path(), "s.toml", ANSWERS);
+    running.ready().await;
+    assert!(running.ask("crash", ANY).await.is_ok());
+    assert!(running.health.degraded().is_empty());
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_model_that_needs_more_than_it_may_have_is_refused_before_it_is_loaded() {
+    let config = ModelConfig { memory_mib: 100, ..ModelConfig::default() };
+    let running = start(&config, &file(real_model()), executable());
+    let cause = running.down().await;
+    // 94 MiB of weights, 45 of context, 64 beside.
+    for part in
+        ["it needs 203 MiB (94 of weights, 45 of context", "model.memory_mib allows 100 MiB"]
+    {
+        assert!(cause.contains(part), "{cause}");
+    }
+    running.stop().await;
+    let config = ModelConfig { memory_mib: 203, threads: 1, ..ModelConfig::default() };
+    let running = start(&config, &file(real_model()), executable());
+    running.ready().await;
+    running.stop().await;
+    // A context of 1.5 TiB is more than any machine has that runs this.
+    let config = ModelConfig { context: 1 << 26, ..ModelConfig::default() };
+    let running = start(&config, &file(real_model()), executable());
+    let cause = running.down().await;
+    assert!(cause.contains("this board has") && cause.contains("lower model.context"), "{cause}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_is_stopped_while_it_loads_holds_nobody_up() {
+    let running = start(&ModelConfig::default(), &file(real_model()), executable());
+    until("a worker", || !workers("--model").is_empty()).await;
+    let worker = workers("--model")[0];
+    signal(worker, Signal::STOP);
+    assert!(matches!(running.model.state(), State::Loading { .. }));
+    let deadline = Instant::now() + Duration::from_millis(200);
+    let late = running.model.ask(Ask { deadline, ..ask("hi", ANY) }).await;
+    assert_eq!(late, Err(ModelError::TooLate));
+    running.stop().await;
+    assert!(!Path::new(&format!("/proc/{worker}")).exists());
+}
+
+#[tokio::test]
+async fn where_the_first_model_cannot_be_loaded_the_next_one_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let sources = [file("/nowhere/large.gguf"), script(folder.path(), "s.toml", ANSWERS)];
+    let running = start_manager(&ModelConfig::default(), &sources);
+    let lost = || running.health.degraded().into_iter().map(|lost| lost.component);
+    until("the first one lost", || lost().any(|component| component == "model")).await;
+    running
+        .wait_for("the next one", |state| *state == State::Asleep { name: "scripted".into() })
+        .await;
+    assert!(workers("--scripted").is_empty(), "it is loaded once it is asked");
+    assert!(running.ask("pump", ANY).await.is_ok());
+    let is_it = |state: &State| matches!(state, State::Ready { name, .. } if name == "scripted");
+    running.wait_for("the next one ready", is_it).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_one_model_crashed_over_the_next_one_answers_and_memory_is_taken_from_who_was_asked_first()
+ {
+    let folder = tempfile::tempdir().unwrap();
+    let sources =
+        [script(folder.path(), "first.toml", CRASHES), script(folder.path(), "next.toml", ANSWERS)];
+    // Nobody is pinned, and two processes have more than a MiB.
+    let config = ModelConfig { idle_seconds: 3600, memory_mib: 1, ..ModelConfig::default() };
+    let running = start_manager(&config, &sources);
+    running.ready().await;
+    assert_eq!(running.ask("crash", ANY).await.unwrap().text, "none()");
+    // The first one comes back, and has to leave: the other one was asked after it.
+    until("two workers", || workers("--scripted").len() == 2).await;
+    until("one worker", || workers("--scripted").len() == 1).await;
+    assert_eq!(workers("next.toml").len(), 1);
+    let lost = || running.health.degraded().into_iter().map(|lost| lost.component);
+    until("told that it is too much", || lost().any(|component| component == "model:memory")).await;
+    running.stop().await;
+}
