@@ -15,7 +15,9 @@ use crate::link::config::MqttConfig;
 use crate::model::adapter::Adapter;
 use crate::model::built_in;
 use crate::model::config::{ModelConfig, Source};
+use crate::model::devices;
 use crate::model::gguf::Header;
+use crate::model::needs::{Memory, Needs, budget};
 use crate::model::worker::NO_ADAPTER;
 use crate::store::{self, StoreConfig};
 
@@ -102,7 +104,7 @@ pub async fn check(config: &Config, path: &str) -> Vec<Finding> {
             Err(error) => finding(&what, Level::Warning, error.to_string()),
         });
     }
-    findings.push(check_model(&config.model));
+    findings.extend(check_models(&config.model));
     match &config.mqtt {
         None => {
             let message = "no [mqtt] section: the device works without a network";
@@ -184,6 +186,15 @@ fn check_tools(config: &Config) -> Vec<Finding> {
     }
 }
 
+/// The model, and those that are asked where it cannot be.
+fn check_models(config: &ModelConfig) -> Vec<Finding> {
+    let behind = config.fallback.iter().map(|named| {
+        let told = check_model(&config.with(named));
+        Finding { message: format!("fallback {}", told.message), ..told }
+    });
+    std::iter::once(check_model(config)).chain(behind).collect()
+}
+
 fn check_model(config: &ModelConfig) -> Finding {
     let source = match config.source() {
         Ok(source) => source,
@@ -201,7 +212,21 @@ fn check_model(config: &ModelConfig) -> Finding {
             finding("model", Level::Ok, format!("the script {}", path.display()))
         }
         Source::File { name, path } => match Header::read(&path) {
-            Ok(header) => check_adapter(config, &name, &header),
+            Ok(header) => {
+                let needs = Needs::of(&header, config.context);
+                // What is free now may be other by the time it is loaded, and a daemon that runs has loaded it.
+                let memory = Memory::now().map(|memory| Memory { free: memory.total, ..memory });
+                match needs.fit(memory, budget(config.memory_mib)) {
+                    Ok(()) => {
+                        let device = devices::all();
+                        let plan =
+                            devices::plan(&device, &needs, header.shape.layers, config.gpu_layers);
+                        let found = check_adapter(config, &name, &header);
+                        Finding { message: format!("{}, on {}", found.message, plan.told), ..found }
+                    }
+                    Err(why) => finding("model", Level::Warning, format!("{name}: {why}")),
+                }
+            }
             Err(error) => finding("model", Level::Warning, chain(&error)),
         },
     }

@@ -81,9 +81,10 @@ async fn ask_all(
                     None => case.clone(),
                 };
             let tools = &machines[&case.machine];
-            let exam::Given { calls, text, confidence, ms } =
+            let exam::Given { calls, others, text, confidence, ms } =
                 ask(config, tools, case, model).await?;
-            let mark = Mark { ms, confidence, ..score::mark(case, tools, &calls) };
+            let is_named = others.iter().any(|other| score::mark(case, tools, other).is_exact);
+            let mark = Mark { ms, confidence, is_named, ..score::mark(case, tools, &calls) };
             if let Some(file) = failures.as_mut().filter(|_| !mark.is_exact) {
                 let line = json!({
                     "id": case.id, "machine": case.machine, "say": case.say, "expect": case.expect, "answer": text, "confidence": confidence,

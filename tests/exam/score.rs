@@ -12,6 +12,9 @@ use super::cases::Case;
 /// Thresholds of confidence that are told.
 const THRESHOLDS: [f32; 6] = [0.5, 0.7, 0.8, 0.9, 0.95, 0.99];
 
+/// What it is less sure of is asked back by default, with what it may be.
+const DOUBTFUL: f32 = 0.5;
+
 /// What became of one question.
 #[derive(Debug, Clone)]
 pub(crate) struct Mark {
@@ -20,6 +23,8 @@ pub(crate) struct Mark {
     pub(crate) got: String,
     pub(crate) is_exact: bool,
     pub(crate) is_right_tool: bool,
+    /// Whether another answer that it thought of is right.
+    pub(crate) is_named: bool,
     /// The model's own, 0 to 1.
     pub(crate) confidence: f32,
     pub(crate) ms: u32,
@@ -41,6 +46,7 @@ pub(crate) fn mark(case: &Case, tools: &[ToolSpec], answer: &[Call]) -> Mark {
             None => ways().any(|right| is_same(right, answer, tools)),
         },
         is_right_tool: ways().any(same_tools),
+        is_named: false,
         confidence: 0.0,
         ms: 0,
     }
@@ -80,6 +86,13 @@ impl Tally {
             (
                 "must be refused, of what was",
                 self.share(|m| refused(&m.got), |m| refused(&m.wanted)),
+            ),
+            (
+                "right or named, of commands it is less than 50 % sure of",
+                self.share(
+                    |m| m.confidence < DOUBTFUL && !refused(&m.wanted),
+                    |m| m.is_exact || m.is_named,
+                ),
             ),
         ];
         all.into_iter().filter(|(_, share)| share.of > 0).collect()

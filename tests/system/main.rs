@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod crashes;
+mod feedback;
 mod hostile;
 mod links;
 mod models;

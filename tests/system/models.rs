@@ -71,3 +71,21 @@ confidence = 0.5
     assert_eq!((sure.status, sure.confidence), (Status::Done, Some(0.5)), "{}", sure.text);
     assert_eq!(machine.greenhouse.actions().len(), 1);
 }
+
+#[tokio::test]
+async fn where_the_first_model_cannot_be_loaded_the_fallback_answers_and_health_says_why() {
+    let real = std::env::var("AGENTD_TEST_MODEL").expect("the model's file");
+    let config = format!("[model]\npath = \"/nowhere/large.gguf\"\nfallback = [\"{real}\"]\n");
+    let machine = Machine::start(Setting { config, ..Setting::default() }).await;
+    let is_lost = async |m: &Machine| m.degraded("model").await.is_some();
+    machine.until("the first one is lost", is_lost).await;
+    assert!(machine.worker_pids().is_empty(), "the other one is loaded once it is asked");
+    let outcome = machine.ask("please let some fresh air into the house").await;
+    assert_eq!(outcome.route, Route::Model, "{}", outcome.text);
+    assert_eq!(outcome.model.as_deref(), Some("SmolLM2-135M-Instruct.Q4_1"));
+    let why = machine.degraded("model").await.expect("the first one is still lost");
+    assert!(why.contains("/nowhere/large.gguf"), "{why}");
+    let check = machine.run(&["check"]).await;
+    let told = String::from_utf8_lossy(&check.stdout).into_owned();
+    assert!(told.contains("fallback SmolLM2-135M-Instruct.Q4_1"), "{told}");
+}

@@ -33,6 +33,9 @@ pub struct ModelConfig {
     /// Threads that decode. Set it where the model must leave more of the board to its owner. Default
     /// 0: all cores but one on boards with four and more, else all.
     pub threads: u32,
+    /// The most layers of the model that are computed on a GPU, where this program was built for one. Set it to 0 where
+    /// the GPU has other work. Default: as many as fit into its memory.
+    pub gpu_layers: Option<u32>,
     /// The most memory that the model may take, in MiB: one that needs more is not loaded. Set it where the board has
     /// other work to do. Default 0: as much as is free.
     pub memory_mib: u32,
@@ -70,6 +73,7 @@ impl Default for ModelConfig {
             dir: default_dir(),
             context: 2048,
             threads: 0,
+            gpu_layers: None,
             memory_mib: 0,
             idle_seconds: 0,
             parallel: Parallel(4),

@@ -9,10 +9,11 @@ use std::panic::AssertUnwindSafe;
 
 use llguidance::api::{GrammarInit, ParserLimits, TopLevelGrammar};
 use llguidance::panic_utils::catch_unwind;
-use llguidance::toktrie::{InferenceCapabilities, TokEnv};
-use llguidance::{Matcher, ParserFactory, regex_to_lark};
+use llguidance::toktrie::TokEnv;
+use llguidance::{Matcher, regex_to_lark};
 
 use super::constraint::{Constraint, Refusal, gbnf, schema};
+use super::factories::Factories;
 
 /// Constraints that are kept compiled. A daemon has one for each agent and one for each number of calls.
 pub const COMPILED: usize = 8;
@@ -28,24 +29,15 @@ const NO_FORCING: &str = "\n%llguidance {\"no_forcing\": true}\n";
 
 /// The compiler and what it compiled, for one vocabulary.
 pub struct Constrainer {
-    factory: ParserFactory,
+    factories: Factories,
     /// The one used last stands last.
     compiled: Vec<(Constraint, Matcher)>,
 }
 
 impl Constrainer {
-    /// A compiler for a vocabulary. Done once a worker: it walks the whole vocabulary.
+    /// A compiler for a vocabulary. Done once a worker.
     pub fn new(vocabulary: &TokEnv) -> Result<Self, String> {
-        let capabilities = InferenceCapabilities {
-            ff_tokens: vocabulary.tokenize_is_canonical(),
-            ..InferenceCapabilities::default()
-        };
-        let slices = llguidance::earley::SlicedBiasComputer::general_slices();
-        let mut factory =
-            ParserFactory::new(vocabulary, capabilities, &slices).map_err(|e| e.to_string())?;
-        factory.quiet();
-        *factory.limits_mut() = limits();
-        Ok(Self { factory, compiled: Vec::new() })
+        Ok(Self { factories: Factories::new(vocabulary, limits())?, compiled: Vec::new() })
     }
 
     /// A fresh matcher for a constraint, or why and where it does not compile.
@@ -70,7 +62,7 @@ impl Constrainer {
     /// Compiles a schema and keeps nothing; else the pointer and the reason.
     #[cfg(test)]
     pub(super) fn compiled_or_refused(
-        &self,
+        &mut self,
         schema: &serde_json::Value,
     ) -> Result<Matcher, (String, String)> {
         self.compile(&Constraint::JsonSchema(schema.clone())).map_err(|refusal| match refusal {
@@ -79,11 +71,11 @@ impl Constrainer {
         })
     }
 
-    fn compile(&self, constraint: &Constraint) -> Result<Matcher, Refusal> {
+    fn compile(&mut self, constraint: &Constraint) -> Result<Matcher, Refusal> {
         constraint.admit()?;
         let is_schema = matches!(constraint, Constraint::JsonSchema(_));
         // A token may be named, so that the vocabulary is needed.
-        let vocabulary = || Some(self.factory.tok_env().clone());
+        let vocabulary = || Some(self.factories.vocabulary().clone());
         let lark = |text: &str| build(TopLevelGrammar::from_lark(text.to_owned()), vocabulary());
         let built = match constraint {
             Constraint::JsonSchema(schema) => schema::built(schema)?,
@@ -101,8 +93,12 @@ impl Constrainer {
                 lark(&format!("start: /{}/{NO_FORCING}", regex_to_lark(regex, "")))?
             }
         };
+        let factory = match constraint {
+            Constraint::Own(_) => self.factories.at_once(),
+            _ => self.factories.for_free_text(),
+        };
         let parser =
-            catch_unwind(AssertUnwindSafe(|| self.factory.create_parser_from_init_default(built)));
+            catch_unwind(AssertUnwindSafe(|| factory.create_parser_from_init_default(built)));
         let matcher = Matcher::new(parser);
         match matcher.get_error().as_deref().map(reason) {
             Some(why) if is_schema => Err(Refusal::Schema { pointer: String::new(), why }),

@@ -76,6 +76,8 @@ pub enum FromWorker {
         n_ctx: u32,
         /// Threads that decode.
         threads: u32,
+        /// What computes, as people are told of it.
+        device: String,
         /// From the start of the process until now, in milliseconds.
         load_ms: u64,
     },

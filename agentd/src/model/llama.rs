@@ -79,17 +79,26 @@ impl<'m> Engine<'m> {
             .with_kv_unified(true)
             .with_n_threads(threads)
             .with_n_threads_batch(threads);
-        let mut context = model.new_context(&loaded.backend, params).map_err(|e| {
+        // The vocabulary is read while the context is made: both take a while, and need nothing of one another.
+        let shared = Arc::clone(&loaded.model);
+        let (context, words) = std::thread::scope(|scope| {
+            let words = scope.spawn(|| {
+                let vocabulary = Vocabulary::of(shared);
+                Constrainer::new(&vocabulary).map(|constrainer| (vocabulary, constrainer))
+            });
+            (model.new_context(&loaded.backend, params), words.join())
+        });
+        let mut context = context.map_err(|e| {
             format!("there is no room for a context of {n_ctx} tokens ({e}): lower model.context")
         })?;
+        let words = words.map_err(|_| "the vocabulary cannot be read".to_owned())?;
+        let (vocabulary, constrainer) = words?;
         if let Some((adapter, told)) = &mut loaded.adapter {
             let set = context.lora_adapter_set(adapter, 1.0);
             set.map_err(|e| format!("the adapter {} cannot be used: {e}", told.path.display()))?;
         }
         let dialect =
             if loaded.in_turns { Dialect::turns(model)? } else { Dialect::template(model)? };
-        let vocabulary = Vocabulary::of(Arc::clone(&loaded.model));
-        let constrainer = Constrainer::new(&vocabulary)?;
         Ok(Self {
             model,
             batch: LlamaBatch::new(CHUNK, 1),

@@ -8,6 +8,7 @@ use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::model::{LlamaLoraAdapter, LlamaModel};
 
 use super::adapter::Adapter;
+use super::devices::{self, Device, Plan};
 use super::llama::Engine;
 
 /// A model that is in memory.
@@ -20,28 +21,34 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Maps the file and builds the model. `progress` gets 0 to 1 and gives `false` to leave off.
+    /// Maps the file and builds the model, where `plan` puts it. `progress` gets 0 to 1 and gives `false` to leave off.
     pub fn from_file(
         path: &Path,
         progress: impl FnMut(f32) -> bool + 'static,
-    ) -> Result<Self, String> {
-        Self::load(LlamaBackend::init().map_err(|e| e.to_string())?, path, progress)
+        plan: impl FnOnce(&[Device]) -> Plan,
+    ) -> Result<(Self, Plan), String> {
+        let backend = LlamaBackend::init().map_err(|e| e.to_string())?;
+        let plan = plan(&devices::all());
+        Ok((Self::load(backend, path, progress, plan.layers)?, plan))
     }
 
     /// The same, without llama.cpp's log, which only a supervisor reads.
     pub(crate) fn quietly(path: &Path) -> Result<Self, String> {
         let mut backend = LlamaBackend::init().map_err(|e| e.to_string())?;
         backend.void_logs();
-        Self::load(backend, path, |_| true)
+        Self::load(backend, path, |_| true, 0)
     }
 
     fn load(
         backend: LlamaBackend,
         path: &Path,
         progress: impl FnMut(f32) -> bool + 'static,
+        gpu_layers: u32,
     ) -> Result<Self, String> {
-        let params =
-            LlamaModelParams::default().with_use_mmap(true).with_progress_callback(progress);
+        let params = LlamaModelParams::default()
+            .with_use_mmap(true)
+            .with_n_gpu_layers(gpu_layers)
+            .with_progress_callback(progress);
         let model = LlamaModel::load_from_file(&backend, path, &params)
             .map_err(|e| format!("llama.cpp cannot load {}: {e}", path.display()))?;
         Ok(Self { adapter: None, in_turns: false, model: Arc::new(model), backend })

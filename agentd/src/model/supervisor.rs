@@ -29,6 +29,7 @@ use super::config::{ModelConfig, Source};
 use super::frame::{FromWorker, ToWorker};
 use super::handle::Tenant;
 use super::in_hand::{Due, GRACE, InHand, answer};
+use super::launch::arguments;
 use super::process::{Process, Said};
 use super::restart::{CRASHES, Death, Next, QUARANTINE, Restart};
 use super::{Model, ModelError, Posted, Rung, State};
@@ -351,8 +352,8 @@ async fn load(worker: &mut Process) -> Result<String, Death> {
             Said::Frame(FromWorker::Loading { percent }) => {
                 debug!(percent = percent; "model loads")
             }
-            Said::Frame(FromWorker::Ready { name, sha256, n_ctx, threads, load_ms }) => {
-                info!(model = name.as_str(), n_ctx = n_ctx, threads = threads, load_ms = load_ms;
+            Said::Frame(FromWorker::Ready { name, sha256, n_ctx, threads, device, load_ms }) => {
+                info!(model = name.as_str(), n_ctx = n_ctx, threads = threads, device = device.as_str(), load_ms = load_ms;
                       "model ready");
                 return Ok(sha256);
             }
@@ -390,50 +391,4 @@ async fn refuse_all(asks: &mut mpsc::UnboundedReceiver<Posted>, cause: &str) {
         answer(ask, Err(ModelError::Unavailable(cause.to_owned())));
     }
     std::future::pending().await
-}
-
-fn arguments(config: &ModelConfig, source: &Source) -> Vec<String> {
-    let (option, path) = match source {
-        Source::File { path, .. } => ("--model", path),
-        Source::Script(path) => ("--scripted", path),
-    };
-    let [context, threads, parallel, memory] =
-        [config.context, config.threads, config.parallel.get(), config.memory_mib]
-            .map(|n| n.to_string());
-    let path = path.to_string_lossy().into_owned();
-    let mut arguments: Vec<String> = [
-        ["worker", option, &path].as_slice(),
-        &["--context", &context, "--threads", &threads, "--parallel", &parallel],
-        &["--memory-mib", &memory],
-    ]
-    .concat()
-    .into_iter()
-    .map(str::to_owned)
-    .collect();
-    if let (Some(adapter), Source::File { .. }) = (&config.adapter, source) {
-        arguments.extend(["--adapter".to_owned(), adapter.to_string_lossy().into_owned()]);
-    }
-    if let Some(folder) = &config.prefixes {
-        arguments.extend(["--prefixes".to_owned(), folder.to_string_lossy().into_owned()]);
-    }
-    arguments
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_worker_is_told_what_the_config_says() {
-        let prefixes = Some("/kept".into());
-        let adapter = Some("/a.gguf".into());
-        let config =
-            ModelConfig { context: 512, threads: 3, adapter, prefixes, ..ModelConfig::default() };
-        let source = Source::File { name: "m".into(), path: "/m.gguf".into() };
-        let told = arguments(&config, &source).join(" ");
-        let expected = "worker --model /m.gguf --context 512 --threads 3 --parallel 4 --memory-mib 0 --adapter /a.gguf --prefixes /kept";
-        assert_eq!(told, expected);
-        let script = arguments(&config, &Source::Script("/s.toml".into()));
-        assert!(!script.contains(&"--adapter".to_owned()));
-    }
 }

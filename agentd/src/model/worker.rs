@@ -30,7 +30,7 @@ use super::needs::{Memory, Needs, budget};
 use super::prefix::Prefixes;
 use super::scripted::Script;
 use super::thinker::{Broken, Request, Signals, Thinker};
-use super::{built_in, digest, gguf};
+use super::{built_in, devices, digest, gguf};
 
 /// In the place of an adapter's file: not even the built-in one.
 pub const NO_ADAPTER: &str = "none";
@@ -57,6 +57,9 @@ pub struct WorkerArgs {
     /// The context's size in tokens.
     #[arg(long, default_value_t = 2048)]
     pub context: u32,
+    /// The most layers on a GPU; default: as many as fit.
+    #[arg(long)]
+    pub gpu_layers: Option<u32>,
     /// The most memory that the model may take, in MiB; 0: as much as is free.
     #[arg(long, default_value_t = 0)]
     pub memory_mib: u32,
@@ -134,6 +137,7 @@ fn work(
                 sha256,
                 n_ctx: args.context,
                 threads: 1,
+                device: "script".into(),
                 load_ms: load_ms(),
             },
         )?;
@@ -148,7 +152,11 @@ fn work(
         .map_err(|why| unusable(format!("{}: {why}", path.display())))?;
     let threads = if args.threads == 0 { default_threads(cores()) } else { args.threads };
     let digest = hash_beside(path);
-    let mut loaded = Loaded::from_file(path, reporter(out, signals)?).map_err(unusable)?;
+    let reporter = reporter(out, signals)?;
+    let (mut loaded, plan) = Loaded::from_file(path, reporter, |devices| {
+        devices::plan(devices, &needs, header.shape.layers, args.gpu_layers)
+    })
+    .map_err(unusable)?;
     let sha256 = digest
         .join()
         .map_err(|_| unusable("the file's hash could not be computed".into()))?
@@ -166,6 +174,7 @@ fn work(
         sha256,
         n_ctx: engine.n_ctx(),
         threads,
+        device: plan.told,
         load_ms: load_ms(),
     };
     tell(out, &ready)?;

@@ -21,7 +21,7 @@ use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::model::config::{ModelConfig, Source};
 use crate::model::supervisor::Supervisor;
-use crate::model::{Ask, Model, ModelError, State, grammar};
+use crate::model::{Answer, Ask, Model, ModelError, State, grammar};
 
 /// The longest that one question may take; the first of a machine pays for its tools.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -46,6 +46,8 @@ pub struct Given {
     pub text: String,
     /// How sure it is, 0 to 1.
     pub confidence: f32,
+    /// What else it may be, the likeliest first.
+    pub others: Vec<Vec<Call>>,
     /// What it took, in milliseconds.
     pub ms: u32,
 }
@@ -108,15 +110,17 @@ pub async fn ask(
     };
     let answer = model.ask(ask).await;
     let ms = u32::try_from(asked.elapsed().as_millis()).unwrap_or(u32::MAX);
-    let (text, confidence) = match answer {
-        Ok(answer) => (answer.text, answer.confidence),
+    let Answer { text, confidence, alternatives, .. } = match answer {
+        Ok(answer) => answer,
         // It wrote and wrote: in production the command fails.
-        Err(ModelError::Refused(why)) => (why, 0.0),
+        Err(ModelError::Refused(why)) => Answer { text: why, ..Answer::default() },
         Err(error) => return Err(error),
     };
+    let others = alternatives.iter().filter_map(|other| grammar::parse_calls(&other.text).ok());
     let failed = || vec![Call { tool: "(failed)".into(), args: Args::new() }];
     Ok(Given {
         calls: grammar::parse_calls(&text).unwrap_or_else(|_| failed()),
+        others: others.collect(),
         text,
         confidence,
         ms,

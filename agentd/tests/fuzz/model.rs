@@ -66,7 +66,7 @@ fn frames_of_a_worker_are_the_same_for_both_readers_and_take_bounded_memory() {
     let from = [
         frame(&json!({"frame": "loading", "percent": 50})),
         frame(
-            &json!({"frame": "ready", "name": "m", "sha256": "00", "n_ctx": 8, "threads": 2, "load_ms": 9}),
+            &json!({"frame": "ready", "name": "m", "sha256": "00", "n_ctx": 8, "threads": 2, "device": "CPU", "load_ms": 9}),
         ),
         frame(&json!({"frame": "piece", "id": 1, "text": "é"})),
         frame(&json!({"frame": "done", "id": 1, "answer": answer})),

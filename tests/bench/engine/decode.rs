@@ -67,7 +67,7 @@ impl Worker {
         let said = tokio::time::timeout(LIMIT, self.process.next()).await;
         match said.context("the worker says nothing")? {
             Said::Frame(frame) => Ok(frame),
-            Said::Gone(why) => bail!("the worker is gone: {why}"),
+            Said::Gone(death) => bail!("the worker is gone: {}", death.cause),
         }
     }
 
