@@ -261,7 +261,7 @@ async fn tell_model(model: Model, told: watch::Sender<Option<String>>, stop: Can
     let mut state = model.watch();
     loop {
         let name = match &*state.borrow_and_update() {
-            model::State::Ready { name, .. } => Some(name.clone()),
+            model::State::Ready { name, .. } | model::State::Asleep { name } => Some(name.clone()),
             _ => None,
         };
         told.send_replace(name);

@@ -186,7 +186,7 @@ impl Agent {
         let others = answer.alternatives.iter();
         // What cannot be read is nothing to ask back about.
         let others = others.filter_map(|other| grammar::parse_calls(&other.text).ok()).collect();
-        Ok(Proposal { calls, confidence: answer.confidence, others })
+        Ok(Proposal { calls, confidence: answer.confidence, others, model: Some(answer.model) })
     }
 
     /// Whether a call may run now: one that acts only where it can be recorded.

@@ -51,6 +51,8 @@ pub struct Proposal {
     pub confidence: f32,
     /// What else it may be, the likeliest first.
     pub others: Vec<Vec<Call>>,
+    /// Which model it is of, where it may be another one than was to be asked.
+    pub model: Option<String>,
 }
 
 /// What happened.
@@ -275,7 +277,8 @@ impl Turn {
     }
 
     fn propose(&mut self, proposal: Proposal) {
-        let Proposal { calls, confidence, others } = proposal;
+        let Proposal { calls, confidence, others, model } = proposal;
+        self.plan.model = model.or(self.plan.model.take());
         // Three digits are as much as it means.
         self.plan.confidence = Some((confidence * 1000.0).round() / 1000.0);
         let is_unsure = confidence < self.least_confidence;

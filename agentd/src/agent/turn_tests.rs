@@ -19,6 +19,7 @@ fn turn(calls: usize) -> Turn {
         calls: (0..calls).map(call).collect(),
         confidence: 0.5,
         others: vec![vec![call(9)]],
+        model: None,
     }));
     turn
 }
@@ -37,10 +38,17 @@ fn the_bound_on_confidence_holds_at_and_just_below() {
         let mut turn = Turn::ask(Some("m".into()), 4, 0.8);
         let others = vec![vec![call(2)], Vec::new()];
         let calls = vec![call(0), call(1)];
-        turn.on(Event::Proposed(Proposal { calls, confidence, others }));
+        turn.on(Event::Proposed(Proposal {
+            calls,
+            confidence,
+            others,
+            model: Some("other".into()),
+        }));
         turn
     };
-    assert!(matches!(propose(0.8).next(), Step::Approve(_)));
+    let sure = propose(0.8);
+    assert!(matches!(sure.next(), Step::Approve(_)));
+    assert_eq!(sure.plan().model.as_deref(), Some("other"), "the one that answered");
     let unsure = propose(0.7996);
     assert_eq!((unsure.next(), unsure.ending().0), (Step::Finish, Status::Denied));
     let denial = unsure.ending().1.expect("why");
@@ -58,7 +66,7 @@ fn the_bound_on_confidence_holds_at_and_just_below() {
 fn a_doubtful_no_asks_back_where_there_is_something_to_ask() {
     let propose = |confidence, others| {
         let mut turn = Turn::ask(Some("m".into()), 4, 0.8);
-        turn.on(Event::Proposed(Proposal { calls: Vec::new(), confidence, others }));
+        turn.on(Event::Proposed(Proposal { confidence, others, ..Proposal::default() }));
         turn.ending().1.map(|denial| denial.code.clone())
     };
     let code = |code: &str| Some(code.to_owned());

@@ -35,6 +35,8 @@ pub struct Model {
 /// One model.
 #[derive(Debug, Clone)]
 pub(super) struct Rung {
+    /// The model's name.
+    name: Arc<str>,
     /// To its supervisor.
     asks: mpsc::UnboundedSender<Posted>,
     /// Bounds the asks that wait or are in hand.
@@ -60,13 +62,15 @@ static ASKS: AtomicU64 = AtomicU64::new(0);
 impl Rung {
     /// A model for `parallel` asks in hand, and where they come out.
     pub(super) fn new(
+        name: &str,
         parallel: usize,
         state: watch::Receiver<State>,
     ) -> (Self, mpsc::UnboundedReceiver<Posted>) {
         // The semaphore is what bounds it.
         let (asks, posted) = mpsc::unbounded_channel();
         let places = Arc::new(Semaphore::new(parallel + QUEUE));
-        (Self { asks, places, state, tenant: Arc::default() }, posted)
+        let rung = Self { name: name.into(), asks, places, state, tenant: Arc::default() };
+        (rung, posted)
     }
 
     fn standing(&self) -> Standing {
@@ -173,7 +177,10 @@ impl Model {
                 (Err(ModelError::Crashed(_) | ModelError::Unavailable(_)), Some((next, same))) => {
                     (at, ask) = (next, same);
                 }
-                (answer, _) => return answer,
+                (answer, _) => {
+                    let model = self.rungs[at].name.to_string();
+                    return answer.map(|answer| Answer { model, ..answer });
+                }
             }
         }
     }

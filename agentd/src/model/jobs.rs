@@ -220,15 +220,8 @@ impl Engine<'_> {
         };
         *writes = end.is_some();
         let is_shown = request.shows && writing.is_first();
-        let mut desk = Desk {
-            trie: self.vocabulary.tok_trie(),
-            max_tokens: request.max_tokens,
-            held: self.sequences.tokens(sequence).len(),
-            pending,
-            shown: String::new(),
-            forced: 0,
-            sampled: 0,
-        };
+        let (trie, held) = (self.vocabulary.tok_trie(), self.sequences.tokens(sequence).len());
+        let mut desk = Desk::new(trie, request.max_tokens, held, pending);
         let goes_on = match end {
             None => writing.go_on(request, &mut desk),
             Some(end) => writing.choose(self.logits(end), request, &mut desk),
@@ -262,15 +255,8 @@ impl Engine<'_> {
             if !self.shorten(*sequence, fork.at) {
                 return Ok(false);
             }
-            let mut desk = Desk {
-                trie: self.vocabulary.tok_trie(),
-                max_tokens: request.max_tokens,
-                held: fork.at,
-                pending,
-                shown: String::new(),
-                forced: 0,
-                sampled: 0,
-            };
+            let (trie, held) = (self.vocabulary.tok_trie(), fork.at);
+            let mut desk = Desk::new(trie, request.max_tokens, held, pending);
             if writing.take(fork, request, &mut desk)? {
                 return Ok(true);
             }

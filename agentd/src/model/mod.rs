@@ -46,6 +46,7 @@ pub mod restart;
 pub mod scripted;
 pub mod sequences;
 pub mod share;
+mod stamp;
 pub mod supervisor;
 pub mod thinker;
 pub mod tuned;
@@ -105,6 +106,9 @@ pub struct Answer {
     /// What else it may be, the likeliest first, where it looked for a likelier one.
     #[serde(default)]
     pub alternatives: Vec<Alternative>,
+    /// Which model wrote it; empty in a worker, which knows its own file alone.
+    #[serde(default)]
+    pub model: String,
     /// What it took.
     pub usage: Usage,
 }

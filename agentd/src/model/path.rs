@@ -47,6 +47,18 @@ pub(super) struct Desk<'a> {
     pub(super) sampled: u32,
 }
 
+impl<'a> Desk<'a> {
+    /// For a sequence of `held` tokens.
+    pub(super) fn new(
+        trie: &'a TokTrie,
+        max_tokens: u32,
+        held: usize,
+        pending: &'a mut Vec<LlamaToken>,
+    ) -> Self {
+        Self { trie, max_tokens, held, pending, shown: String::new(), forced: 0, sampled: 0 }
+    }
+}
+
 impl Path {
     /// A path on which nothing is written yet.
     pub(super) fn new(matcher: Matcher) -> Self {

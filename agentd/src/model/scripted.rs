@@ -196,7 +196,7 @@ impl Script {
         let total_ms = request.elapsed_ms();
         let usage = Usage { sampled, first_token_ms: total_ms, total_ms, ..Usage::default() };
         let (text, confidence) = (entry.say.clone(), entry.confidence.unwrap_or(1.0));
-        Ok(Answer { text, confidence, alternatives: entry.or.clone(), usage })
+        Ok(Answer { text, confidence, alternatives: entry.or.clone(), usage, ..Answer::default() })
     }
 }
 

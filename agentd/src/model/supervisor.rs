@@ -5,7 +5,8 @@
 //!  Loading ────────> Ready (idle) ──────────> Ready (busy) ──────────> Ready (idle)
 //!   ^ ^  └───────┬─────┴─────│──────────────────┘
 //!   │ │          │ the worker ends, breaks the protocol, or does not come back from a cancelled ask
-//!   │ └── Down <─┘           │ nobody asks for `model.idle_seconds`
+//!   │ ├── Down <─┘           │ nobody asks for `model.idle_seconds`
+//!   │ └── its file, or its adapter's, is another one
 //!   └──ask── Asleep <────────┘
 //! ```
 //!
@@ -14,8 +15,7 @@
 //! Bounds: `model.parallel` asks are in hand; [`QUEUE`](super::QUEUE) more wait; a load takes [`LOAD_TIMEOUT`] at most; a
 //! cancelled ask and a stop have [`GRACE`], and then the worker is killed. While it is down no ask waits.
 
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -32,15 +32,13 @@ use super::in_hand::{Due, GRACE, InHand, answer};
 use super::launch::arguments;
 use super::process::{Process, Said};
 use super::restart::{CRASHES, Death, Next, QUARANTINE, Restart};
+use super::stamp::Stamps;
 use super::{Model, ModelError, Posted, Rung, State};
 use crate::health::Health;
 use crate::metrics::Metrics;
 
 /// How long a load may take: a model of some GiB from a slow card.
 pub const LOAD_TIMEOUT: Duration = Duration::from_secs(300);
-
-/// How often the file of a model in quarantine is looked at.
-const LOOK: Duration = Duration::from_secs(5);
 
 /// The component's name in [`Health`]; that of a model behind another one has its own behind it.
 const COMPONENT: &str = "model";
@@ -50,8 +48,8 @@ pub struct Supervisor {
     arguments: Vec<String>,
     executable: PathBuf,
     name: String,
-    /// The model's file, or the script in its place.
-    file: PathBuf,
+    /// The model's file, or the script in its place, and its adapter's where it has one.
+    files: Vec<PathBuf>,
     asks: mpsc::UnboundedReceiver<Posted>,
     in_hand: InHand,
     /// After how long without an ask it is unloaded.
@@ -74,6 +72,8 @@ enum End {
     Shutdown,
     /// Nobody asked it anything for long.
     Idle,
+    /// One of its files is another one.
+    Changed,
     /// The worker is gone, or was killed because it had to be.
     Died(Death),
 }
@@ -97,14 +97,17 @@ impl Supervisor {
         let name = source.name().to_owned();
         let (state, watcher) = watch::channel(State::Loading { name: name.clone() });
         let parallel = config.parallel.get() as usize;
-        let (rung, asks) = Rung::new(parallel, watcher);
+        let (rung, asks) = Rung::new(&name, parallel, watcher);
         let idle =
             (config.idle_seconds > 0).then(|| Duration::from_secs(config.idle_seconds.into()));
         let supervisor = Self {
             arguments: arguments(config, source),
             executable,
             name,
-            file: source.path().to_owned(),
+            files: std::iter::once(source.path())
+                .chain(config.adapter.as_deref())
+                .map(Into::into)
+                .collect(),
             asks,
             in_hand: InHand::new(parallel),
             idle,
@@ -141,6 +144,10 @@ impl Supervisor {
             then = match end {
                 End::Shutdown => Then::Stop,
                 End::Idle => self.sleep(&shutdown).await,
+                End::Changed => {
+                    info!(model = self.name.as_str(); "the model's files have changed; it is loaded again");
+                    Then::Live
+                }
                 End::Died(death) => {
                     let well_for = ready_at.map(|at: Instant| at.elapsed());
                     self.mourn(&death, well_for, &shutdown).await
@@ -163,6 +170,8 @@ impl Supervisor {
     ) -> End {
         self.state.send_replace(State::Loading { name: self.name.clone() });
         self.metrics.worker_starts_total.add_one();
+        // What changes while it loads is loaded again.
+        let loaded = Stamps::of(&self.files);
         let mut worker = match Process::start(&self.executable, &self.arguments) {
             Ok(worker) => worker,
             Err(e) => {
@@ -174,7 +183,7 @@ impl Supervisor {
         let end = match self.load(&mut worker, shutdown).await {
             Ok(()) => {
                 *ready_at = Some(Instant::now());
-                self.attend(&mut worker, shutdown).await
+                self.attend(&mut worker, loaded, shutdown).await
             }
             Err(end) => end,
         };
@@ -250,12 +259,13 @@ impl Supervisor {
         self.state.send_replace(State::Down { name: self.name.clone(), cause: cause.clone() });
         self.health.lose(&self.component, cause.clone());
         self.in_hand.crash(&death.cause);
-        let over = async {
+        let unusable = Stamps::of(&self.files);
+        let over = async move {
             match next {
                 Next::Pause(pause) => sleep(pause).await,
                 Next::Quarantine => tokio::select! {
                     () = sleep(QUARANTINE) => {}
-                    () = changed(&self.file) => {}
+                    () = unusable.changed() => {}
                 },
             }
         };
@@ -267,14 +277,25 @@ impl Supervisor {
     }
 
     /// Gives asks to a worker that is ready and hears what it says, until its end.
-    async fn attend(&mut self, worker: &mut Process, shutdown: &CancellationToken) -> End {
+    async fn attend(
+        &mut self,
+        worker: &mut Process,
+        loaded: Stamps,
+        shutdown: &CancellationToken,
+    ) -> End {
         let mut asked = Instant::now();
+        let mut changes = std::pin::pin!(loaded.changed());
+        let mut is_old = false;
         loop {
             // All that came, so that the most urgent is given out first.
             while let Ok(posted) = self.asks.try_recv() {
                 self.in_hand.wait(posted);
             }
-            while let Some((id, frame)) = self.in_hand.give_out() {
+            if is_old && !self.in_hand.is_at_work() {
+                // Who waits is answered by the new one.
+                return End::Changed;
+            }
+            while !is_old && let Some((id, frame)) = self.in_hand.give_out() {
                 if let Err(e) = worker.send(&frame, GRACE).await {
                     if !e.is_too_large() {
                         return End::Died(worker.post_mortem(&e.to_string()).await);
@@ -288,6 +309,7 @@ impl Supervisor {
             let idle = self.idle.filter(|_| self.in_hand.is_empty()).map(|idle| asked + idle);
             tokio::select! {
                 () = shutdown.cancelled() => return End::Shutdown,
+                () = &mut changes, if !is_old => is_old = true,
                 () = until(idle) => return End::Idle,
                 () = self.tenant.leave.notified(), if self.in_hand.is_empty() => return End::Idle,
                 said = worker.next() => match said {
@@ -370,18 +392,6 @@ async fn until(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time.into()).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Waits until a file is another one.
-async fn changed(file: &Path) {
-    let stamp = || {
-        let meta = std::fs::metadata(file).ok()?;
-        Some((meta.ino(), meta.len(), meta.modified().ok()?))
-    };
-    let before = stamp();
-    while stamp() == before {
-        sleep(LOOK).await;
     }
 }
 

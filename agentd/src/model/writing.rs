@@ -105,7 +105,7 @@ impl Writing {
         let Alternative { text, confidence } = ended.next().unwrap_or_default();
         // One of two that are spelt in other tokens is the same answer.
         let alternatives = ended.filter(|other| other.text != text).collect();
-        Answer { text, confidence, alternatives, usage: self.usage.clone() }
+        Answer { text, confidence, alternatives, usage: self.usage.clone(), ..Answer::default() }
     }
 
     /// Keeps a way that goes on, and the answer of one that has ended.
@@ -230,9 +230,7 @@ mod tests {
             max_tokens: u32,
             pending: &'a mut Vec<LlamaToken>,
         ) -> Desk<'a> {
-            let trie = self.vocabulary.tok_trie();
-            let shown = String::new();
-            Desk { trie, max_tokens, held: held.len(), pending, shown, forced: 0, sampled: 0 }
+            Desk::new(self.vocabulary.tok_trie(), max_tokens, held.len(), pending)
         }
 
         fn logits(&self, text: &str) -> Vec<f32> {

@@ -69,6 +69,27 @@ async fn a_model_that_crashes_three_times_is_left_alone_until_its_file_is_anothe
 }
 
 #[tokio::test]
+async fn a_model_whose_file_is_replaced_is_loaded_again_and_nobody_is_turned_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = script(folder.path(), "s.toml", ANSWERS);
+    let running = start(&ModelConfig::default(), &source, executable());
+    running.ready().await;
+    assert_eq!(running.ask("pump", ANY).await.unwrap().text, "none()");
+    // As an installation does it: whole, by a rename.
+    let new = ANSWERS.replace("none()", "go()");
+    let Source::Script(new) = script(folder.path(), "new.toml", &new) else { unreachable!() };
+    std::fs::rename(new, source.path()).expect("renamed");
+    let patience = Instant::now() + PATIENCE;
+    while running.ask("pump", ANY).await.expect("it is always answered").text != "go()" {
+        assert!(Instant::now() < patience, "the old one still answers");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(running.metrics.worker_starts_total.get(), 2);
+    assert!(running.health.degraded().is_empty(), "nothing is wrong");
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_model_that_needs_more_than_it_may_have_is_refused_before_it_is_loaded() {
     let config = ModelConfig { memory_mib: 100, ..ModelConfig::default() };
     let running = start(&config, &file(real_model()), executable());
@@ -133,7 +154,8 @@ async fn what_one_model_crashed_over_the_next_one_answers_and_memory_is_taken_fr
     let config = ModelConfig { idle_seconds: 3600, memory_mib: 1, ..ModelConfig::default() };
     let running = start_manager(&config, &sources);
     running.ready().await;
-    assert_eq!(running.ask("crash", ANY).await.unwrap().text, "none()");
+    let answer = running.ask("crash", ANY).await.unwrap();
+    assert_eq!((answer.text.as_str(), answer.model.as_str()), ("none()", "scripted"));
     // The first one comes back, and has to leave: the other one was asked after it.
     until("two workers", || workers("--scripted").len() == 2).await;
     until("one worker", || workers("--scripted").len() == 1).await;

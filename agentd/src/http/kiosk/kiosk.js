@@ -444,8 +444,9 @@ async function refreshHealth() {
     chips.push(item);
   };
   const model = health.model ?? {};
-  const words = { off: "No model", loading: "Model loads", ready: model.name, down: "No model" };
-  chip(words[model.state] ?? "Model", lost.has("model") || model.state === "down" ? "lost" : model.state === "ready" ? "" : "off", model.cause);
+  const words = { off: "No model", loading: "Model loads", ready: model.name, asleep: `${model.name} rests`, down: "No model" };
+  const canBeAsked = model.state === "ready" || model.state === "asleep";
+  chip(words[model.state] ?? "Model", lost.has("model") || model.state === "down" ? "lost" : canBeAsked ? "" : "off", model.cause ?? lost.get("model")?.cause);
   chip(lost.has("link") ? "Offline" : "Online", lost.has("link") ? "lost" : "", lost.get("link")?.cause);
   const waits = health.outbox?.pending ?? 0;
   if (waits > 0) chip(`${waits} to send`, "off", "Waits for the network");
