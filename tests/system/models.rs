@@ -48,6 +48,7 @@ async fn what_the_model_is_not_sure_of_is_asked_back_and_not_done() {
 when = "gloomy"
 say = "set_output(device=lamp, state=on)"
 confidence = 0.4
+or = [{ text = "set_output(device=heater, state=on)", confidence = 0.3 }]
 
 [[reply]]
 when = "dark"
@@ -62,8 +63,8 @@ confidence = 0.5
     assert_eq!(unsure.error.map(|denial| denial.code).as_deref(), Some("unsure"));
     assert_eq!(
         unsure.text,
-        "I am not sure what is meant; it may be set_output(device=lamp, state=on). Please say it in \
-         other words. Nothing was done."
+        "I am not sure what is meant; it may be set_output(device=lamp, state=on), or \
+         set_output(device=heater, state=on). Please say it in other words. Nothing was done."
     );
     assert_eq!(unsure.confidence, Some(0.4));
     assert!(machine.greenhouse.actions().is_empty());

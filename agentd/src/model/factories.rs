@@ -59,7 +59,9 @@ impl Factories {
 
     /// The one that is quicker in free text, once it is there.
     pub(super) fn for_free_text(&mut self) -> &ParserFactory {
-        if let Sliced::Coming(thread) = std::mem::replace(&mut self.sliced, Sliced::Failed) {
+        if matches!(self.sliced, Sliced::Coming(_))
+            && let Sliced::Coming(thread) = std::mem::replace(&mut self.sliced, Sliced::Failed)
+        {
             let made = thread.join().unwrap_or_else(|_| Err("its thread broke".into()));
             self.sliced = made.map_or_else(
                 |why| {

@@ -147,7 +147,8 @@ impl Model {
         ladder::choose(&standings, after, *self.hot.borrow())
     }
 
-    /// Has the worker compute or restore what these messages leave in its memory. Returns what that took.
+    /// Has the worker of the model that would be asked now compute or restore what these messages leave in its memory.
+    /// Returns what that took. Where that model fails no other one is loaded for it.
     pub async fn prepare(
         &self,
         messages: Vec<Message>,
@@ -157,7 +158,9 @@ impl Model {
         // Everybody's next ask is the faster for it.
         let priority = Priority::High;
         let ask = Ask { messages, grammar, max_tokens: 0, priority, deadline, pieces: None };
-        Ok(self.ask(ask).await?.usage)
+        let rung = self.next(None).map(|at| &self.rungs[at]);
+        let rung = rung.ok_or_else(|| ModelError::Unavailable("none is configured".into()))?;
+        Ok(rung.ask(ask).await?.usage)
     }
 
     /// Asks, and waits for the answer. Where the model cannot answer that was asked, the next one is. Dropping the future
