@@ -221,8 +221,11 @@ fn check_model(config: &ModelConfig) -> Finding {
                         let device = devices::all();
                         let plan =
                             devices::plan(&device, &needs, header.shape.layers, config.gpu_layers);
-                        let found = check_adapter(config, &name, &header);
-                        Finding { message: format!("{}, on {}", found.message, plan.told), ..found }
+                        let mut found = check_adapter(config, &name, &header);
+                        if found.level == Level::Ok {
+                            found.message.push_str(&format!(", on {}", plan.told));
+                        }
+                        found
                     }
                     Err(why) => finding("model", Level::Warning, format!("{name}: {why}")),
                 }

@@ -102,7 +102,7 @@ impl Metrics {
             let _ = writeln!(out, "# HELP agentd_{name} {}", help.trim());
             let _ = writeln!(out, "# TYPE agentd_{name} {kind}\nagentd_{name} {value}");
         }
-        let (rss, pss) = memory_bytes();
+        let (rss, pss) = memory_bytes("self");
         for (name, help, value) in [
             ("resident_memory_bytes", "Resident memory of the daemon, without workers.", rss),
             ("pss_bytes", "Proportional memory of the daemon, without workers.", pss),
@@ -117,16 +117,18 @@ impl Metrics {
     pub fn json(&self) -> Map<String, Value> {
         let mut map: Map<String, Value> =
             self.figures().into_iter().map(|(name, _, _, v)| (name.to_owned(), v.into())).collect();
-        let (rss, pss) = memory_bytes();
+        let (rss, pss) = memory_bytes("self");
         map.insert("resident_memory_bytes".into(), rss.into());
         map.insert("pss_bytes".into(), pss.into());
         map
     }
 }
 
-/// Resident and proportional memory of this process in bytes, from `/proc`; 0 where it cannot be read.
-pub fn memory_bytes() -> (u64, u64) {
-    let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
+/// Resident and proportional memory of a process (`self`, or its number) in bytes, from `/proc`; 0 where it cannot be
+/// read.
+pub fn memory_bytes(process: &str) -> (u64, u64) {
+    let rollup =
+        std::fs::read_to_string(format!("/proc/{process}/smaps_rollup")).unwrap_or_default();
     let field = |name: &str| {
         let line = rollup.lines().find(|line| line.starts_with(name));
         let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
@@ -145,7 +147,8 @@ mod tests {
         metrics.calls_total.add(3);
         let text = metrics.prometheus();
         assert_eq!(text.matches("\nagentd_calls_total 3\n").count(), 1);
-        assert!(memory_bytes().0 > 0, "Linux tells the memory of a process");
+        assert!(memory_bytes("self").0 > 0, "Linux tells the memory of a process");
+        assert_eq!(memory_bytes("0"), (0, 0), "there is no such process");
         assert_eq!(metrics.json()["calls_total"], 3);
     }
 }

@@ -100,11 +100,7 @@ async fn by_model(machine: &Machine, text: &str) -> (Duration, Duration) {
 
 /// Resident and proportional memory of a process, in MiB.
 pub(super) fn memory(pid: i32) -> (f64, f64) {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-    let field = |name: &str| {
-        let line = text.lines().find(|line| line.starts_with(name));
-        let kib: Option<f64> = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
-        (kib.unwrap_or(0.0) / 1024.0 * 10.0).round() / 10.0
-    };
-    (field("Rss:"), field("Pss:"))
+    let mib = |bytes: u64| (bytes as f64 / f64::from(1024 * 1024) * 10.0).round() / 10.0;
+    let (rss, pss) = agentd::metrics::memory_bytes(&pid.to_string());
+    (mib(rss), mib(pss))
 }

@@ -15,9 +15,10 @@ use serde::Serialize;
 use super::{BAD_CONFIG, NO_INPUT, UNAVAILABLE, chain, config_error, fail};
 use crate::agent::prompt;
 use crate::config::Config;
+use crate::metrics::memory_bytes;
 use crate::model::config::{ModelConfig, Source};
 use crate::model::constraint::Constraint;
-use crate::model::{Ask, Message, Model, ModelError, board};
+use crate::model::{Ask, Message, Model, ModelError, grammar};
 use crate::tune::exam::{self, Question, with_model};
 
 /// The tools of the demo, where no config is given.
@@ -28,8 +29,6 @@ const ANSWER: u32 = 64;
 const WORDS: usize = 200;
 /// The longest that one step may take on the slowest board.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// Any text, without an end: what would end it no model writes.
-const ENDLESS: &str = "start: TEXT END\nTEXT: /[^\\x01]+/\nEND: /\\x01/\n";
 
 #[derive(Debug, Clone, clap::Args)]
 #[command(
@@ -138,7 +137,7 @@ async fn row(
     let measured = with_model(config, source, program, |model| async move {
         let load_ms = milliseconds(begun.elapsed());
         let figures = Figures::measure(&model, config, tools, rounds).await?;
-        let bytes = model.pids().into_iter().filter_map(board::pss).sum::<u64>();
+        let bytes: u64 = model.pids().iter().map(|pid| memory_bytes(&pid.to_string()).1).sum();
         Ok::<_, ModelError>(Row {
             threads: config.threads,
             load_ms,
@@ -201,7 +200,7 @@ impl Figures {
 async fn endless(model: &Model, tokens: u32) -> Result<(), ModelError> {
     let ask = Ask {
         messages: vec![message("Tell me a long story about a greenhouse.")],
-        grammar: Constraint::from(ENDLESS),
+        grammar: Constraint::from(grammar::ENDLESS),
         max_tokens: tokens,
         priority: Priority::Normal,
         deadline: Instant::now() + PATIENCE,

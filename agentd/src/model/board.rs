@@ -1,6 +1,6 @@
-//! How hot the board is, and what its processes take: read from the kernel's files.
+//! How hot the board is, read from the kernel's files.
 //!
-//! Sources: the kernel's `sysfs-api.rst` of its thermal drivers and `cpufreq.rst`; `proc_pid_smaps(5)`.
+//! Sources: the kernel's `sysfs-api.rst` of its thermal drivers and `cpufreq.rst`.
 
 use std::path::Path;
 
@@ -65,14 +65,6 @@ fn number(file: &Path) -> Option<f32> {
     std::fs::read_to_string(file).ok()?.trim().parse().ok()
 }
 
-/// The proportional memory of a process, in bytes; nothing where it is gone.
-pub fn pss(pid: u32) -> Option<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
-    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(kib * 1024)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,11 +111,5 @@ mod tests {
         assert!(heat(76.0, true).is_hot(false, 80.0) && !heat(40.0, true).is_hot(false, 80.0));
         assert!(Heat { celsius: None, is_throttled: true }.is_hot(false, 80.0));
         assert!(!Heat::default().is_hot(true, 80.0));
-    }
-
-    #[test]
-    fn a_process_tells_what_it_takes() {
-        assert!(pss(std::process::id()).is_some_and(|bytes| bytes > 100_000));
-        assert_eq!(pss(u32::MAX), None);
     }
 }

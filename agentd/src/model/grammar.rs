@@ -38,6 +38,9 @@ const SAID: &str = r#""\"" SAID "\"""#;
 
 /// The grammar of an answer in plain words, for an ask without tools.
 pub const FREE_TEXT: &str = "start: TEXT\nTEXT: /(.|\\n)+/\n";
+/// Any text, without an end: what would end it no model writes. So an answer has as many tokens as it may have, and is
+/// then refused as not complete: a measure of decoding alone.
+pub const ENDLESS: &str = "start: TEXT END\nTEXT: /[^\\x01]+/\nEND: /\\x01/\n";
 
 /// The Lark grammar of 1 to `max_calls` calls, one a line, or of `none()`. With `grounds`, numbers, times and
 /// verbatim texts are only what stands in the request; a tool that needs one and finds none is left out.

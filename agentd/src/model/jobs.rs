@@ -232,12 +232,12 @@ impl Engine<'_> {
         }
         let ended = match goes_on {
             Ok(true) => return Some(job),
-            Ok(false) => self.go_elsewhere(&mut job),
+            Ok(false) => self.go_elsewhere(request, sequence, pending, writing),
             Err(halt) => Err(halt),
         };
         let ended = match ended {
             Ok(true) => return Some(job),
-            Ok(false) => job.finish(),
+            Ok(false) => FromWorker::Done { id, answer: writing.finish(request) },
             Err(halt) => halt.into_frame(id),
         };
         self.sequences.free(sequence);
@@ -246,13 +246,17 @@ impl Engine<'_> {
     }
 
     /// After a way of an answer has come to its end: whether there is another one to be gone.
-    fn go_elsewhere(&mut self, job: &mut Job) -> Result<bool, Halt> {
-        let Job { request, sequence, pending, doing, .. } = job;
-        let Doing::Writing(writing) = doing else { return Ok(false) };
+    fn go_elsewhere(
+        &mut self,
+        request: &Request,
+        sequence: usize,
+        pending: &mut Vec<LlamaToken>,
+        writing: &mut Writing,
+    ) -> Result<bool, Halt> {
         while let Some(fork) = writing.next_fork() {
             // What is left of the way before is decided and wanted by nobody.
             pending.clear();
-            if !self.shorten(*sequence, fork.at) {
+            if !self.shorten(sequence, fork.at) {
                 return Ok(false);
             }
             let (trie, held) = (self.vocabulary.tok_trie(), fork.at);
@@ -274,14 +278,6 @@ impl Job {
     fn part(&self, share: usize) -> Part<'_> {
         let ends = share == self.pending.len() && matches!(self.doing, Doing::Writing(_));
         Part { sequence: self.sequence, tokens: &self.pending[..share], logits: ends }
-    }
-
-    /// What is said of it once its answer is written.
-    fn finish(&mut self) -> FromWorker {
-        let Doing::Writing(writing) = &mut self.doing else {
-            return prepared(&self.request, Usage::default());
-        };
-        FromWorker::Done { id: self.request.id, answer: writing.finish(&self.request) }
     }
 
     fn usage(&mut self) -> &mut Usage {

@@ -19,14 +19,14 @@ use log::{info, warn};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::board::{Heat, pss};
+use super::board::Heat;
 use super::config::{ModelConfig, Source};
 use super::ladder::{Loaded, Standing, leavers};
 use super::needs::budget;
 use super::supervisor::Supervisor;
 use super::{Model, State};
 use crate::health::Health;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, memory_bytes};
 
 /// After how many seconds a model is unloaded that stands behind another one, where the config does not say.
 pub const FALLBACK_IDLE: u32 = 300;
@@ -164,9 +164,11 @@ impl Watcher {
         let rungs = self.model.rungs.iter().enumerate();
         let loaded = rungs.filter_map(|(at, rung)| {
             let pid = rung.tenant.pid.load(Relaxed);
-            let bytes = (pid > 0).then(|| pss(pid)).flatten()?;
+            let (_, bytes) = memory_bytes(&pid.to_string());
             let is_pinned = at == 0 && self.pins_first;
-            Some(Loaded { at, bytes, used: rung.tenant.used.load(Relaxed), is_pinned })
+            let used = rung.tenant.used.load(Relaxed);
+            // Without a process there is none.
+            (bytes > 0).then_some(Loaded { at, bytes, used, is_pinned })
         });
         match leavers(&loaded.collect::<Vec<_>>(), budget) {
             Ok(leaving) => {

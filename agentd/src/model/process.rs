@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_util::StreamExt as _;
-use log::debug;
+use log::{debug, info};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -123,6 +123,33 @@ impl Process {
                     None => return Said::Gone(self.post_mortem("its socket closed").await),
                 },
                 line = self.log.next(), if !self.log_ended => self.keep_line(line),
+            }
+        }
+    }
+
+    /// Waits until the worker has loaded its model, and gives the file's hash.
+    pub async fn loaded(&mut self) -> Result<String, Death> {
+        loop {
+            match self.next().await {
+                Said::Frame(FromWorker::Loading { percent }) => {
+                    debug!(percent = percent; "model loads")
+                }
+                Said::Frame(FromWorker::Ready {
+                    name,
+                    sha256,
+                    n_ctx,
+                    threads,
+                    device,
+                    load_ms,
+                }) => {
+                    info!(model = name.as_str(), n_ctx = n_ctx, threads = threads,
+                          device = device.as_str(), load_ms = load_ms; "model ready");
+                    return Ok(sha256);
+                }
+                Said::Frame(frame) => {
+                    return Err(self.kill(&format!("it said {frame:?} before it was ready")).await);
+                }
+                Said::Gone(death) => return Err(death),
             }
         }
     }

@@ -201,7 +201,7 @@ impl Supervisor {
         let loaded = tokio::select! {
             () = shutdown.cancelled() => return Err(End::Shutdown),
             () = sleep(LOAD_TIMEOUT) => None,
-            loaded = load(worker) => Some(loaded),
+            loaded = worker.loaded() => Some(loaded),
         };
         let sha256 = match loaded {
             Some(loaded) => loaded.map_err(End::Died)?,
@@ -363,26 +363,6 @@ impl Supervisor {
         };
         if !is_ours {
             debug!("the model's worker said something of no ask in hand");
-        }
-    }
-}
-
-/// Waits until the worker has loaded its model, and gives the file's hash.
-async fn load(worker: &mut Process) -> Result<String, Death> {
-    loop {
-        match worker.next().await {
-            Said::Frame(FromWorker::Loading { percent }) => {
-                debug!(percent = percent; "model loads")
-            }
-            Said::Frame(FromWorker::Ready { name, sha256, n_ctx, threads, device, load_ms }) => {
-                info!(model = name.as_str(), n_ctx = n_ctx, threads = threads, device = device.as_str(), load_ms = load_ms;
-                      "model ready");
-                return Ok(sha256);
-            }
-            Said::Frame(frame) => {
-                return Err(worker.kill(&format!("it said {frame:?} before it was ready")).await);
-            }
-            Said::Gone(death) => return Err(death),
         }
     }
 }

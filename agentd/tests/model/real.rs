@@ -27,10 +27,8 @@ async fn answers_obey_the_grammar_whatever_is_asked() {
         "schreib ins Logbuch: die Tür klemmt \u{1f6aa}",
         "",
     ] {
-        let messages = vec![system_prompt(&tools), user(words)];
-        // What the grammar bounds: two calls with texts of sixty characters, whose rarest have four tokens each.
-        let ask = Ask { messages, max_tokens: 512, ..ask("", &lark) };
-        let answer = running.model.ask(ask).await.unwrap();
+        let answer =
+            running.ask_messages(vec![system_prompt(&tools), user(words)], &lark).await.unwrap();
         let calls = grammar::parse_calls(&answer.text);
         let calls = calls.unwrap_or_else(|why| panic!("{words}: {:?}: {why}", answer.text));
         assert!(calls.len() <= 2, "{}", answer.text);
@@ -279,8 +277,7 @@ async fn a_schema_a_regular_expression_and_gbnf_hold_what_the_model_writes() {
     let running = Running::real().await;
     let worker = workers("--model")[0];
     let ask = |grammar: Constraint| {
-        // JSON may have up to forty spaces at each of its places, and a model may like them.
-        running.model.ask(Ask { grammar, max_tokens: 1024, ..ask("How warm is it?", "") })
+        running.model.ask(Ask { grammar, max_tokens: 128, ..ask("How warm is it?", "") })
     };
     let schema = serde_json::json!({
         "type": "object",

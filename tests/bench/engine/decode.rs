@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use agentd::model::ModelError;
 use agentd::model::frame::{FromWorker, ToWorker};
 use agentd::model::process::{Process, Said};
+use agentd::model::{ModelError, grammar};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Map, Value, json};
 
@@ -17,9 +17,6 @@ const TOKENS: u32 = 128;
 /// The longest that an answer may take.
 const LIMIT: Duration = Duration::from_secs(300);
 const SAY: &str = "Tell me a long story about a greenhouse and the people who look after it.";
-/// Any text, without an end: what would end it no model writes. So the answer has as many tokens as it may have,
-/// however soon the model would rather stop, and is then refused as not complete.
-const ENDLESS: &str = "start: TEXT END\nTEXT: /[^\\x01]+/\nEND: /\\x01/\n";
 
 pub(super) async fn measure(bench: &Bench) -> Result<Map<String, Value>> {
     let mut worker = Worker::start(bench).await?;
@@ -76,7 +73,7 @@ impl Worker {
         self.last_id += 1;
         let ask = json!({
             "frame": "ask", "id": self.last_id, "messages": [{"role": "user", "content": SAY}],
-            "grammar": {"kind": "own", "text": ENDLESS}, "max_tokens": max_tokens, "priority": "normal",
+            "grammar": {"kind": "own", "text": grammar::ENDLESS}, "max_tokens": max_tokens, "priority": "normal",
             "shows": false, "deadline_ms": LIMIT.as_millis() as u64,
         });
         let ask: ToWorker = serde_json::from_value(ask)?;
