@@ -10,6 +10,7 @@
 //! | bounds of numbers | inclusive, and within ±(2^53 - 1), which every reader holds |
 //! | `pattern`, `format` | in the regular expressions of `regex`: [`ecma`](super::ecma), [`formats`](super::formats) |
 //! | `$ref` | to a numbered definition; the original may point anywhere in the schema |
+//! | spaces | at most one, after a comma or a colon |
 //! | `minProperties` | only where no key is free: a free key may be written twice |
 //!
 //! Bounds: [`MAX_SCHEMAS`] schemas within one, and those of [`constraint`](super).
@@ -93,8 +94,14 @@ impl<'a> Walk<'a> {
             return refuse(&at, "", "it only refers to itself");
         }
         let plain = json!({
-            // Without `\u`, a key can be written in one way only, and what is excluded is.
-            "x-guidance": { "json_allowed_escapes": "nrbtf\\\"" },
+            "x-guidance": {
+                // Without `\u`, a key can be written in one way only, and what is excluded is.
+                "json_allowed_escapes": "nrbtf\\\"",
+                // A model that likes spaces would write them until its tokens are over.
+                "whitespace_flexible": false,
+                "item_separator": ", ?",
+                "key_separator": ": ?",
+            },
             "$ref": "#/$defs/0",
             "$defs": written,
         });

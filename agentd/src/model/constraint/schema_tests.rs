@@ -85,6 +85,35 @@ fn the_usual_schemas_hold_what_they_say() {
     holds(either, &["7", "\"2024-02-29\""], &["\"2023-02-29\"", "1.5"]);
 }
 
+/// A model that likes them would write spaces until its tokens are over.
+#[test]
+fn at_most_one_space_stands_after_a_comma_or_a_colon_and_none_elsewhere() {
+    let schema = json!({ "type": "object", "properties": {
+        "to": { "const": { "x": [1, 2] } },
+        "n": { "type": "array", "items": { "type": "integer" } }
+    }, "required": ["to", "n"], "additionalProperties": false });
+    let good = [r#"{"to":{"x":[1,2]},"n":[]}"#, r#"{"to": {"x": [1, 2]}, "n": [3, 4,5]}"#];
+    let bad = [
+        "{\"to\":{\"x\":[1,2]},\"n\":[3,  4]}",
+        "{\"to\":{\"x\":[1,2]},  \"n\":[]}",
+        "{\"to\":  {\"x\":[1,2]},\"n\":[]}",
+        "{\"to\":{\"x\":[1,2]},\"n\" :[]}",
+        "{\"to\":{\"x\":[1,2]},\"n\":[ ]}",
+        "{\"to\":{\"x\":[1,2]},\"n\":[3 ]}",
+        "{\"to\":{\"x\":[1,2]},\n\"n\":[]}",
+        "{ \"to\":{\"x\":[1,2]},\"n\":[]}",
+        " {\"to\":{\"x\":[1,2]},\"n\":[]}",
+        "{\"to\":{\"x\":[1,2]},\"n\":[]} ",
+    ];
+    holds(schema, &good, &bad);
+    let free = json!({ "type": "object" });
+    holds(
+        free,
+        &[r#"{"a":1, "b": [{"c": 2}, 3]}"#],
+        &["{\"a\":  1}", "{\"a\":1,\n\"b\":2}", "{\n}"],
+    );
+}
+
 #[test]
 fn what_cannot_be_held_is_refused_with_the_pointer_of_the_keyword() {
     let of = |schema: Value| json!({ "properties": { "a/b~": { "items": schema } } });
