@@ -12,6 +12,7 @@ from toolsets import HOW, READS, WARM, plural
 
 BARE_PLACES = set("centre stage;down left;up right;backstage;goods in;packing;despatch;alpha;bravo;counter one;counter two;pallet one;"
                   "pallet two;fixture a;fixture b;upwind;returns".split(";"))
+ORDINALS = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"]
 REPAIRS = ["no wait", "no", "sorry, I mean", "I mean", "or rather", "no, sorry,", "ah no,", "wait, no,"]
 AROUND_HINT = ["{s}"] * 5 + ["hey, {s}", "look, {s}", "you know what, {s}", "listen, {s}", "okay, {s}", "well, {s}", "so, {s}", "hello, {s}", "right, {s}"]
 
@@ -43,8 +44,11 @@ def spoken_item(rng, param, item, toolset):
     if item.number:
         base = item.name.rsplit(" ", 1)[0]
         n = item.number
-        ordinal = ["first", "second", "third", "fourth", "fifth", "sixth"][n - 1]
-        return rng.choice([f"{base} {n}", f"{base} {n}", f"{base} {ground.words(n)}", f"{base} number {ground.words(n)}", f"the {ordinal} {base}"])
+        ways = [f"{base} {n}", f"{base} {n}", f"{base} {ground.words(n)}", f"{base} number {ground.words(n)}"]
+        ways += [f"the {ORDINALS[n - 1]} {base}"] if 1 <= n <= len(ORDINALS) else []
+        return rng.choice(ways)
+    if item.also and rng.random() < 0.35:
+        return f"the {rng.choice(item.also)}"
     if noun and noun not in item.name and not re.search(rf"\b{item.name.split()[-1]}$", noun) and item.name.split()[-1] not in (
             "room", "pool", "hall", "floor", "town", "street", "plan", "water", "wing", "bathroom", "kitchen", "bedroom", "study",
             "boardroom", "kitchenette", "archive", "reception", "hillside", "upstairs", "hydrant"):
@@ -67,8 +71,9 @@ def number_for(rng, param, outside=False):
         return float(rng.choice([v for v in usual if low <= v <= high]))
     if q.attr == "duration":
         usual = {"seconds": [5, 10, 15, 20, 30, 45, 60, 90, 120, 150, 180, 240, 300, 600, 900, 1200], "days": [1, 2, 3, 4, 5, 7, 10, 14, 21],
-                 "minutes": [1, 2, 3, 5, 8, 10, 12, 15, 20, 25, 30, 40, 45, 60, 75, 80, 90, 120, 150, 180, 240]}[q.unit]
-        return float(rng.choice([v for v in usual if low <= v <= high]))
+                 "minutes": [1, 2, 3, 5, 8, 10, 12, 15, 20, 25, 30, 40, 45, 60, 75, 80, 90, 120, 150, 180, 240],
+                 "hours": [1, 2, 3, 4, 5, 6, 8, 10, 12, 18, 24, 36, 48, 72]}[q.unit]
+        return float(rng.choice([v for v in usual if low <= v <= high] or [low, high]))
     spread = high - low
     step = 0.5 if spec["type"] == "number" and spread <= 100 and rng.random() < 0.25 else 1
     if spread <= 3 and spec["type"] == "number":
@@ -135,11 +140,12 @@ class Speaker:
         text = expand(rng, line.text)
         by_role = {p.role: p for p in tool.params}
         domain, zone = self.toolset.domain, self.toolset.domain.zone
-        chosen = {}
+        # What is given is of one parameter: a tool may have several that are lists of things.
+        chosen, own = {}, self.item_param(tool)
         for role in re.findall(r"\{(?:-|[a-z']+:)?(\w+)\}", text):
             param = by_role.get(role)
             if param is not None and param.items and role not in chosen:
-                chosen[role] = item if item and param.kind == "enum" else rng.choice(param.items)
+                chosen[role] = item if item and param is own else rng.choice(param.items)
                 if role == "side":
                     chosen[role] = rng.choice(param.items[:2])
                 args[role] = chosen[role].token
@@ -153,8 +159,9 @@ class Speaker:
                 return question_of(rng, chosen[role].name, domain.amounts["sens", chosen[role].name].unit)
             if role in chosen:
                 thing = chosen[role]
-                said = item_text or (thing.name if param.kind == "lit" else spoken_item(rng, param, thing, self.toolset))
-                if how == "-" and not item_text:
+                given = item_text if param is own or own is None else None
+                said = given or (rng.choice([thing.name, thing.name, *thing.also]) if param.kind == "lit" else spoken_item(rng, param, thing, self.toolset))
+                if how == "-" and not given:
                     said = re.sub(r"^the ", "", said)
                 return said
             if param is not None and param.kind == "time":
@@ -266,7 +273,7 @@ class Speaker:
             names = [entry for entry in names if not self.contested(key, entry[0])]
             found += [(said, fixed, param, item) for name, param, item in names
                       for said in self.of_domain("hints", key, name)]
-            if tool.arch.family != "machine" and key in ("on", "off"):
+            if tool.arch.family not in ("machine", "craft") and key in ("on", "off"):
                 found += [(said, fixed, param, item) for name, param, item in names for said in general(rng, name, key, self.toolset)]
         found = [entry for entry in found if entry[0] not in self.used]
         lines = [line for line in self.lines(tool, "H") if line.text not in self.used]
@@ -302,5 +309,5 @@ class Speaker:
             return "true" if value else "false"
         if isinstance(value, float):
             return ground.plain(value)
-        bare = value[:1].isalpha() and re.fullmatch(r"[\w.\-]+", value) and value not in ("true", "false", "null")
+        bare = param.spec.get("type") == "integer" or value[:1].isalpha() and re.fullmatch(r"[\w.\-]+", value) and value not in ("true", "false", "null")
         return value if bare else json.dumps(value, ensure_ascii=False)

@@ -29,6 +29,7 @@ class Domain:
     jog: Quantity | None = None
     texts: list = field(default_factory=list)
     hints: dict = field(default_factory=dict)      # (key, name) -> indirect sentences
+    nots: list = field(default_factory=list)       # what sounds at home there, and no tool does
     rivals: dict = field(default_factory=dict)     # (key, name) -> what could answer its indirect sentences as well
 
 

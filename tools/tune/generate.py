@@ -8,12 +8,15 @@ import random
 import sys
 
 import banks
+import crafts
 import machines
 import pairs
 import toolsets
 
 # How many of a hundred toolsets are one of the six machines that are known word for word.
 KNOWN_SHARE = 8
+# How many are a machine that was written down whole.
+CRAFT_SHARE = 50
 # How many of a hundred sentences that stand alone come after another one all the same.
 AFTER_OTHERS_SHARE = 12
 
@@ -44,11 +47,21 @@ def after_others(rng, made):
             pair["before"] = [rng.choice(others)]
 
 
-def records(seed, count, pairs_each, kinds=False, avoid=frozenset()):
+def drawn(rng, held):
+    """A toolset: a machine that is known word for word, one that was written down whole, or one of archetypes; or one
+    of those that were written down and are held back."""
+    if held:
+        return crafts.draw(rng, held)
+    share = rng.random() * 100
+    source = machines if share < KNOWN_SHARE else crafts if share < KNOWN_SHARE + CRAFT_SHARE else toolsets
+    return source.draw(rng)
+
+
+def records(seed, count, pairs_each, kinds=False, avoid=frozenset(), held=False):
     """Toolsets with their pairs, one by one. Each has a seed of its own, so that a part can be made again."""
     for index in range(count):
         rng = random.Random(f"{seed}/{index}")
-        toolset = machines.draw(rng) if rng.random() * 100 < KNOWN_SHARE else toolsets.draw(rng)
+        toolset = drawn(rng, held)
         tools = toolsets.declared(toolset)
         made = pairs.pairs_of(rng, toolset, pairs_each, avoid)
         after_others(random.Random(f"{seed}/{index}/others"), made)
@@ -74,12 +87,13 @@ def main():
     parser.add_argument("--out", default="data.jsonl", help="the file to write, - for standard output (default data.jsonl)")
     parser.add_argument("--show", type=int, default=0, metavar="N", help="print the first N pairs in readable form")
     parser.add_argument("--kinds", action="store_true", help="keep the kind of each pair in the data")
+    parser.add_argument("--held", action="store_true", help="draw the machines that are held back, for a check while training")
     parser.add_argument("--avoid", default=AVOID, metavar="GLOB", help="files of cases whose sentences must not occur (default %(default)s)")
     options = parser.parse_args()
     left = options.show
     out = sys.stdout if options.out == "-" else open(options.out, "w", encoding="utf-8")
     with out:
-        for record in records(options.seed, options.toolsets, options.pairs, kinds=True, avoid=sentences(options.avoid)):
+        for record in records(options.seed, options.toolsets, options.pairs, kinds=True, avoid=sentences(options.avoid), held=options.held):
             if left > 0:
                 show(record, left)
                 left -= len(record["pairs"])

@@ -9,11 +9,13 @@ from refuse import Refusals
 from repairs import Repairs
 from values import Values
 
-KINDS = {"single": 46, "noise": 23, "values": 7, "able": 5, "two": 9, "follow": 7, "refuse": 21}
+KINDS = {"single": 46, "noise": 23, "values": 7, "able": 5, "two": 9, "follow": 7, "refuse": 13}
 
 
 # How often an indirect sentence is tried first. Many tools have none, so that about a tenth of the pairs are indirect.
 HINTED = 0.65
+# With crafts, where each tool has several.
+HINTED_CRAFT = 0.3
 
 
 class Pairs(Repairs, Values, Refusals, Able):
@@ -48,7 +50,8 @@ class Pairs(Repairs, Values, Refusals, Able):
         """A single ask that has all that its tool needs."""
         for _ in range(12):
             chosen = tool or self.tool()
-            ask = self.speaker.hint(chosen) if self.rng.random() < HINTED else None
+            hinted = HINTED_CRAFT if chosen.arch.family == "craft" else HINTED
+            ask = self.speaker.hint(chosen) if self.rng.random() < hinted else None
             ask = ask or self.speaker.ask(chosen)
             if ask and self.speaker.needs_met(ask):
                 return ask
@@ -87,13 +90,13 @@ class Pairs(Repairs, Values, Refusals, Able):
     def two_items(self):
         """One verb for two things: "turn on the fan and the lamp"."""
         rng, speaker = self.rng, self.speaker
-        tools = [t for t in self.toolset.tools if (p := speaker.item_param(t)) and len(p.items) > 1 and p.role in
-                 ("device", "gate", "zone", "sensor", "material")]
+        tools = [t for t in self.toolset.tools if (p := speaker.item_param(t)) and len(p.items) > 1 and (t.arch.family == "craft" or p.role in
+                 ("device", "gate", "zone", "sensor", "material"))]
         if not tools:
             return None
         tool = rng.choice(tools)
         param = speaker.item_param(tool)
-        lines = [line for line in speaker.lines(tool, "I") if "{" + param.role + "}" in line.text and ":" + param.role not in line.text
+        lines = [line for line in speaker.lines(tool, "I") if line.text.count("{" + param.role + "}") == 1 and ":" + param.role not in line.text
                  and "back" not in line.text and not re.search(r"\bits?\b|from its|\{material\}|\} is\b", line.text)]
         if not lines:
             return None
@@ -116,7 +119,7 @@ class Pairs(Repairs, Values, Refusals, Able):
             return None
         args, read = dict(first.args), speaker.is_read(tool)
         ways = []
-        if param and len(param.items) > 1 and param.role in ("device", "gate", "zone", "sensor", "place", "mode", "program", "item", "alarm"):
+        if param and len(param.items) > 1 and (tool.arch.family == "craft" or param.role in ("device", "gate", "zone", "sensor", "place", "mode", "program", "item", "alarm")):
             ways += ["other"] * 3
         if number is not None and number.role in args:
             ways += ["number"] * 2

@@ -10,7 +10,7 @@ from lacking import Lacking
 from phrases import MARK_OPEN, POLITE, expand, finish, gerund, wrap_order, wrap_question
 
 REFUSE = {"chat": 8, "knowledge": 7, "wishes": 7, "injection": 7, "near": 9, "held": 9, "foreign": 8, "ambiguous": 9, "missing": 8, "vague": 8,
-          "outside": 9, "dont": 14, "statement": 9, "untimed": 14, "condition": 14, "unsafe": 9, "unread": 10, "opposite": 14, "unsettable": 8, "shared": 8, "beyond": 8}
+          "outside": 9, "dont": 14, "statement": 9, "untimed": 14, "condition": 14, "unsafe": 9, "unread": 10, "opposite": 14, "unsettable": 8, "shared": 8, "beyond": 8, "own": 26}
 # What has an opposite that needs a tool of its own: key of the tool there is -> keys that would do it, and how it is asked for.
 OPPOSITES = {
     "on": ("off stopall lockout runfor delayoff offat restart mode", ["turn off {x}", "stop {x}", "switch {x} off", "shut {x} down"]),
@@ -65,6 +65,15 @@ class Refusals(Lacking):
         if not thing and "{x}" in text or guarded and self.tells(text):
             return None
         return finish(self.rng, text.replace("{x}", thing or ""), "?" if re.match(r"(how|who|what|is|where|which|do (you|we|I)|why|since when)\b", text) else ".")
+
+    def no_own(self):
+        """What sounds at home at such a machine, and none of its tools does."""
+        if not self.toolset.domain.nots:
+            return None
+        text = expand(self.rng, self.rng.choice(self.toolset.domain.nots))
+        if re.match(r"(what|what's|who|how|when|where|why|is|was|are|do|does|did|can|which|will)\b", text):
+            return finish(self.rng, text, "?")
+        return finish(self.rng, wrap_order(self.rng, text) if self.rng.random() < 0.4 and re.match(r"[a-z]+ (the|a|my|me|us|all)\b", text) else text)
 
     def no_near(self):
         return self.of_thing(refusals.NEAR, True)

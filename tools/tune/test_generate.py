@@ -8,6 +8,7 @@ from collections import Counter
 from functools import lru_cache
 
 import banks
+import crafts
 import generate
 import ground
 import noise
@@ -114,7 +115,7 @@ class Data(unittest.TestCase):
         total = sum(kinds.values())
         shares = {kind: count / total for kind, count in kinds.items()}
         print("\nshares:", {kind: round(share, 3) for kind, share in sorted(shares.items())})
-        for kind, low, high in [("single", 0.38, 0.6), ("two", 0.05, 0.11), ("follow", 0.03, 0.09), ("refuse", 0.145, 0.18), ("noise", 0.16, 0.21),
+        for kind, low, high in [("single", 0.42, 0.6), ("two", 0.05, 0.11), ("follow", 0.03, 0.09), ("refuse", 0.09, 0.13), ("noise", 0.16, 0.21),
                                 ("values", 0.035, 0.08), ("able", 0.025, 0.06)]:
             self.assertTrue(low <= shares[kind] <= high, (kind, shares[kind]))
 
@@ -133,6 +134,46 @@ class Data(unittest.TestCase):
         of_exam, of_data = grams(exam), grams(said)
         print(f"\n4-grams of the examination that occur here: {len(of_exam & of_data)} of {len(of_exam)}; equal sentences: {len(same)}")
         self.assertEqual(len(same), 0, "equal sentences")
+
+
+class Crafts(unittest.TestCase):
+    def test_each_line_of_each_machine_can_be_said_and_has_what_it_needs(self):
+        for craft in crafts.crafts():
+            self.assertEqual(list(crafts.faults(craft)), [])
+            self.assertGreaterEqual(len(craft.tools), crafts.FEWEST, craft.name)
+
+    def test_a_machine_that_is_held_back_is_drawn_for_the_check_alone(self):
+        rng = random.Random(1)
+        drawn = lambda held: {crafts.draw(rng, held).domain.name for _ in range(800)}
+        held = {craft.name for craft in crafts.crafts() if crafts.is_held(craft)}
+        self.assertTrue(0.05 < len(held) / len(crafts.crafts()) < 0.2)
+        self.assertEqual(drawn(True), held)
+        self.assertEqual(drawn(False), {craft.name for craft in crafts.crafts()} - held)
+
+    def test_machines_and_their_tools_have_one_name(self):
+        names = [craft.name for craft in crafts.crafts()]
+        self.assertEqual(len(names), len(set(names)))
+        for craft in crafts.crafts():
+            tools = [tool.name for tool in craft.tools]
+            self.assertEqual(len(tools), len(set(tools)), craft.name)
+
+    def test_no_sentence_of_a_machine_stands_at_two_of_its_tools(self):
+        for craft in crafts.crafts():
+            said = Counter(text for tool in craft.tools for text in {line.text for line in tool.lines if line.kind not in "MA"})
+            self.assertEqual([text for text, times in said.items() if times > 1 and "{" not in text], [], craft.name)
+
+    def test_what_things_are_called_may_have_spaces_and_other_names(self):
+        role, kind, details, default, names = crafts.read_param("brush things:left brush~driver's side,roof brush~top brush brush which")
+        self.assertEqual((role, kind, details, default, names), ("brush", "things", ["left brush~driver's side", "roof brush~top brush"], None, ["brush", "which"]))
+        self.assertEqual(crafts.read_param("n count:1:9=1 n times"), ("n", "count", ["1", "9"], "1", ["n", "times"]))
+        with self.assertRaises(ValueError):
+            crafts.read_param("brush things:left,right which")
+
+    def test_many_numbered_things_are_declared_as_a_number(self):
+        param = crafts.param_of(("box", "nth", ["box", "1", str(crafts.MOST_NAMED + 1)], None, ["box"]), crafts.Style(random.Random(1), "x"), {})
+        self.assertEqual(param.spec, {"type": "integer", "min": 1, "max": crafts.MOST_NAMED + 1})
+        kinds = {"enum" in crafts.param_of(("box", "nth", ["box", "1", str(crafts.MOST_NAMED)], None, ["box"]), crafts.Style(random.Random(seed), "x"), {}).spec for seed in range(40)}
+        self.assertEqual(kinds, {True, False})
 
 
 class Noise(unittest.TestCase):
@@ -223,11 +264,11 @@ class Wording(unittest.TestCase):
                 self.assertIn(item, names, domain.name)
                 self.assertIn(key, keys, domain.name)
 
-    def test_indirect_sentences_are_about_a_tenth(self):
+    def test_indirect_sentences_are_about_an_eighth(self):
         pairs = [pair for record in drawn() for pair in record["pairs"]]
         share = sum(pair.get("why") == "indirect" for pair in pairs) / len(pairs)
         print(f"\nindirect: {share:.3f}")
-        self.assertTrue(0.08 <= share <= 0.13, share)
+        self.assertTrue(0.1 <= share <= 0.15, share)
 
     def test_rivals_are_declared_both_ways_and_lines_name_known_keys(self):
         keys = {key for arch in banks.archetypes() for key in arch.keys}

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import banks
 from banks import Quantity
+from style import Style, slug
 
 HOW = {"temperature": ["how warm is it", "how cold is it", "how hot is it"], "humidity": ["how damp is it", "how humid is it"],
        "moisture": ["how moist is it", "how dry is it", "how wet is it"], "light": ["how bright is it"],
@@ -26,18 +27,6 @@ BOOLS = {"open": ("openclose",), "on": ("onoff",)}
 READS = {"read", "isrun", "isopen", "hours", "powerof", "avg", "max", "min", "hist", "stat", "zread", "zhist", "getset", "left",
          "lastrun", "getmode", "stock", "where", "status", "alarms", "cnt", "weigh", "energy", "power", "find", "phone", "ver",
          "upt", "passes", "export"}
-# Short forms in names of tools, as one programmer or another writes them.
-SHORT = {"temperature": "temp", "humidity": "hum", "position": "pos", "message": "msg", "average": "avg", "maximum": "max", "minimum": "min",
-         "schedule": "sched", "program": "prog", "programme": "prog", "maintenance": "maint", "device": "dev", "sensor": "sens",
-         "calibrate": "cal", "level": "lvl", "control": "ctrl", "current": "cur", "acknowledge": "ack", "emergency": "emerg",
-         "switch": "sw", "number": "no", "operating": "op", "statistics": "stats", "pressure": "press", "setpoint": "sp", "value": "val"}
-# Verbs that descriptions begin with, which may stand behind "use this to" or in the third person.
-VERBS = set("set tell switch read start run stop turn open change lock let move plan go add choose close acknowledge confirm show write send ask "
-            "reset look delete restart bring record hold drive measure report list silence mute keep call make name tare remind get suspend "
-            "reboot test take save rinse remove power-cycle clear block mark bolt unlock release wait abort pause continue skip repeat select "
-            "dispense dose order note jog nudge ramp limit calibrate export put fix pass append dismiss tick wipe begin beep find raise warn "
-            "leave have end carry break forbid say give raise drop shift buy portion".split())
-BRITISH = [("colour", "color"), ("programme", "program"), ("litres", "liters"), ("metres", "meters")]
 
 
 @dataclass
@@ -47,6 +36,7 @@ class Item:
     token: str
     plural: bool = False
     number: int = 0
+    also: tuple = ()    # other names that people have for it
 
 
 @dataclass
@@ -87,31 +77,16 @@ def plural(noun):
     return f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"
 
 
-def slug(text):
-    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
-
-
-class Builder:
+class Builder(Style):
     def __init__(self, rng):
-        self.rng = rng
         self.domain = rng.choice(banks.domains())
-        self.separator = rng.choices(["_", " ", "-"], [80, 10, 10])[0]
-        self.order = rng.choices(["verb", "noun", "mixed"], [55, 25, 20])[0]
-        self.prefix = slug(self.domain.name)[:4].strip("_") + "_" if rng.random() < 0.1 else ""
-        if not self.prefix and rng.random() < 0.04:
-            self.prefix = rng.choice(["cmd_", "ctl_", "do_", "m_", "api_"])
-        self.short = rng.random() < 0.15
-        self.style = rng.choices(["plain", "sentence", "third", "use", "mixed"], [45, 20, 12, 8, 15])[0]
-        self.american = rng.random() < 0.3
+        super().__init__(rng, self.domain.name)
         self.units = rng.random() < 0.4
         self.claims, self.names = set(), set()
         self.pools, self.singles, self.held = {}, {}, []
         self.param_names = {}
         for slot in ("dev", "gate", "zone", "sens", "prog", "mode", "mat", "place", "alarm", "item"):
             self.draw_pool(slot)
-
-    def token(self, name):
-        return re.sub(r"[ _]+", self.separator, name.rstrip("*").lower().replace("'", ""))
 
     def draw_pool(self, slot):
         rng = self.rng
@@ -214,25 +189,9 @@ class Builder:
             return None
         self.claims |= claims
         description = self.fill(rng.choice(arch.descs), words)
-        if self.american:
-            for british, american in BRITISH[:1] + BRITISH[2:]:
-                description = description.replace(british, american)
-        description = self.styled(description)
+        description = self.described(description)
         twins = [q for q in self.domain.amounts.items() if q[0][0] == "set" and quantity and q[1].thing == quantity.thing]
         return Tool(name, description, arch, params, thing, quantity, slot == "set" and len(twins) > 1)
-
-    def styled(self, text):
-        """A description in the style of its toolset: as it is, as a sentence, in the third person, or as the use of the tool."""
-        style = self.style if self.style != "mixed" else self.rng.choice(["plain", "sentence", "third", "use"])
-        first, _, rest = text.partition(" ")
-        if style == "third" and first in VERBS and not re.search(r"[,;:]| and |^\w+ or ", text):
-            ending = "es" if first.endswith(("s", "sh", "ch", "x", "go")) else "s"
-            text = f"{first[:-1]}ies {rest}" if first == "carry" else f"{'has' if first == 'have' else first + ending} {rest}"
-        elif style == "use" and first in VERBS and len(text) < 70:
-            text = f"{self.rng.choice(['use this to', 'use it to', 'used to', 'lets you', 'to'])} {text}"
-        if style in ("sentence", "third") and "; " not in text:
-            text = text[0].upper() + text[1:] + self.rng.choice([".", ".", ""])
-        return text
 
     def fill(self, text, words):
         text = re.sub(r"\{(z?slot)\}s\b", lambda m: plural(words.get(m[1], "")), text)
@@ -255,11 +214,7 @@ class Builder:
                 name = noun
             else:
                 name = f"{head}_{noun}" if order == "verb" else f"{noun}_{head}"
-            if self.american:
-                name = name.replace("colour", "color").replace("programme", "program")
-            if self.short:
-                name = "_".join(SHORT.get(word, word) for word in name.split("_"))
-            name = self.prefix + slug(name)
+            name = self.named(name)
             if name not in self.names and 2 < len(name) < 40 and name != "none":
                 self.names.add(name)
                 return name
