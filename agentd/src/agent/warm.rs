@@ -7,7 +7,7 @@ use agentd_tools::spec::Priority;
 use log::{info, warn};
 
 use super::{Agent, prompt};
-use crate::model::{Ask, ModelError, State, Usage};
+use crate::model::{Ask, ModelError, State, Usage, grammar};
 
 /// How long it may take: a prompt of a thousand tokens on the slowest board.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -63,7 +63,8 @@ impl Agent {
     }
 
     async fn try_warm(&self, deadline: Instant) -> Result<Usage, ModelError> {
-        let usage = self.model.prepare(self.preamble.clone(), deadline).await?;
+        let openings = grammar::openings(self.toolbox.specs());
+        let usage = self.model.prepare(self.preamble.clone(), openings, deadline).await?;
         // Whether there is room for a request and an answer, and the grammar compiles.
         let ask = Ask {
             messages: prompt::messages(&self.preamble, REQUEST),

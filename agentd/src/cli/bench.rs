@@ -171,7 +171,7 @@ impl Figures {
         for round in 0..rounds {
             // Each prompt is new from its first word on, so that nothing of it is there.
             let words = vec![message(&format!("{round} {}", "mild rain ".repeat(WORDS / 2)))];
-            let usage = model.prepare(words, Instant::now() + PATIENCE).await?;
+            let usage = model.prepare(words, Vec::new(), Instant::now() + PATIENCE).await?;
             let seconds = f64::from(usage.total_ms.max(1)) / 1000.0;
             figures.prompt.push(f64::from(usage.prefilled) / seconds);
         }
@@ -184,7 +184,8 @@ impl Figures {
             // One batch for the last token of the prompt, and one for each of the answer.
             figures.answer.push(f64::from(ANSWER + 1) / begun.elapsed().as_secs_f64());
         }
-        model.prepare(prompt::preamble(tools), Instant::now() + PATIENCE).await?;
+        let openings = grammar::openings(tools);
+        model.prepare(prompt::preamble(tools), openings, Instant::now() + PATIENCE).await?;
         let sentences = sentences(tools);
         for round in 0..rounds as usize {
             let say = &sentences[round % sentences.len()];

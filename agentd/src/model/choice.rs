@@ -12,9 +12,6 @@ const WORD: usize = 32;
 /// of 50 000 together would change a probability by a ten thousandth of it.
 const NEGLIGIBLE: f32 = 20.0;
 
-/// The most tokens that are told beside the best one.
-const OTHERS: usize = 3;
-
 /// A token that may be chosen.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Choice {
@@ -24,8 +21,13 @@ pub(super) struct Choice {
 }
 
 /// The best token of those that are allowed, the first one among equals, and behind it those whose `log_probability` is
-/// `least` or more, the likeliest first, and [`OTHERS`] of them at most. Nothing where nothing is allowed.
-pub(super) fn choices(logits: &[f32], allowed: &SimpleVob, least: f32) -> Vec<Choice> {
+/// `least` or more, the likeliest first, and `others` of them at most. Nothing where nothing is allowed.
+pub(super) fn choices(
+    logits: &[f32],
+    allowed: &SimpleVob,
+    least: f32,
+    others: usize,
+) -> Vec<Choice> {
     let words = || allowed.as_slice().iter().copied().zip(logits.chunks(WORD)).enumerate();
     let mut top = f32::NEG_INFINITY;
     for (_, (mask, chunk)) in words() {
@@ -50,7 +52,7 @@ pub(super) fn choices(logits: &[f32], allowed: &SimpleVob, least: f32) -> Vec<Ch
     let mut found: Vec<_> = counted.into_iter().filter(|(_, logit)| is_told(*logit)).collect();
     // It is stable: the first of the best ones stays before its equals.
     found.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-    found.truncate(1 + OTHERS);
+    found.truncate(1 + others);
     let choice = |(token, logit): (usize, f32)| {
         Some(Choice { token: u32::try_from(token).ok()?, log_probability: logit - lost })
     };
@@ -121,7 +123,7 @@ mod tests {
     }
 
     fn best(logits: &[f32], allowed: &SimpleVob) -> Option<Choice> {
-        let found = choices(logits, allowed, 0.0);
+        let found = choices(logits, allowed, 0.0, 3);
         // Where equals are the best ones, they stand behind the first of them.
         found.into_iter().next()
     }
@@ -143,16 +145,18 @@ mod tests {
     fn those_behind_the_best_one_are_told_from_their_bound_on_and_not_more_than_there_is_room() {
         let logits: Vec<f32> = [0.5_f32, 0.25, 0.15, 0.1].map(f32::ln).to_vec();
         let tokens = |least: f32| -> Vec<u32> {
-            let found = choices(&logits, &SimpleVob::from_slice(&[true; 4]), least.ln());
+            let found = choices(&logits, &SimpleVob::from_slice(&[true; 4]), least.ln(), 3);
             found.iter().map(|choice| choice.token).collect()
         };
         assert_eq!(tokens(0.2499), [0, 1]);
         assert_eq!(tokens(0.2501), [0]);
         assert_eq!(tokens(0.0999), [0, 1, 2, 3]);
-        let even = choices(&[0.0; 9], &SimpleVob::from_slice(&[true; 9]), -100.0);
-        assert_eq!(even.len(), 1 + OTHERS);
+        for others in [0, 3, 8, 9] {
+            let even = choices(&[0.0; 9], &SimpleVob::from_slice(&[true; 9]), -100.0, others);
+            assert_eq!(even.len(), (1 + others).min(9));
+        }
         // Half of them are forbidden: what is left is twice as probable.
-        let half = choices(&logits, &SimpleVob::from_slice(&[true, false, false, true]), -100.0);
+        let half = choices(&logits, &SimpleVob::from_slice(&[true, false, false, true]), -100.0, 3);
         assert!((half[0].log_probability.exp() - 0.5 / 0.6).abs() < 1e-5, "{half:?}");
     }
 

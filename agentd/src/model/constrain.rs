@@ -83,6 +83,9 @@ impl Constrainer {
             Constraint::Own(text) => {
                 build_here(TopLevelGrammar::from_lark(text.to_owned()), vocabulary())?
             }
+            Constraint::OneOf(texts) => {
+                build_here(TopLevelGrammar::from_lark(one_of(texts)), vocabulary())?
+            }
             Constraint::Lark(text) => lark(&format!("{text}{NO_FORCING}"))?,
             Constraint::Gbnf(text) => lark(&format!("{}{NO_FORCING}", gbnf::to_lark(text)?))?,
             // llguidance gives a group of this name a meaning of its own.
@@ -94,7 +97,7 @@ impl Constrainer {
             }
         };
         let factory = match constraint {
-            Constraint::Own(_) => self.factories.at_once(),
+            Constraint::Own(_) | Constraint::OneOf(_) => self.factories.at_once(),
             _ => self.factories.for_free_text(),
         };
         let parser =
@@ -106,6 +109,12 @@ impl Constrainer {
             None => Ok(matcher),
         }
     }
+}
+
+/// A grammar of some texts.
+fn one_of(texts: &[String]) -> String {
+    let quoted = texts.iter().map(|text| serde_json::Value::from(text.as_str()).to_string());
+    format!("start: {}\n", quoted.collect::<Vec<_>>().join(" | "))
 }
 
 /// What a grammar may cost to compile, and a token to choose. They are llguidance's own but for the states of

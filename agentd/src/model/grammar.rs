@@ -73,6 +73,15 @@ pub fn calls(tools: &[&ToolSpec], max_calls: usize, grounds: Option<&Grounds>) -
     lark
 }
 
+/// How the calls of some tools begin: what tells one from another.
+pub fn openings<'a>(tools: impl IntoIterator<Item = &'a ToolSpec>) -> Vec<String> {
+    let opening = |tool: &ToolSpec| match tool.params.is_empty() {
+        true => format!("{}()", tool.name),
+        false => format!("{}(", tool.name),
+    };
+    tools.into_iter().map(opening).collect()
+}
+
 /// The terminal of what the person said: a run of words, as it stands between the quotes of a JSON string.
 fn said(grounds: &Grounds) -> String {
     let escaped = |chunk: &String| {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use agentd_tools::spec::Priority;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
-use super::constraint::Constraint;
+use super::constraint::{Constraint, MAX_TEXTS};
 use super::ladder::{self, Standing};
 use super::{Answer, Ask, Message, ModelError, QUEUE, State, Usage};
 
@@ -147,14 +147,21 @@ impl Model {
         ladder::choose(&standings, after, *self.hot.borrow())
     }
 
-    /// Has the worker of the model that would be asked now compute or restore what these messages leave in its memory.
-    /// Returns what that took. Where that model fails no other one is loaded for it.
+    /// Has the worker of the model that would be asked now compute or restore what these messages leave in its memory,
+    /// and which of some openings of calls it likes behind them where nothing is asked, which corrects its answers
+    /// from then on; none: they stay as they are. Returns what the messages took. Where that model fails no other one is
+    /// loaded for it.
     pub async fn prepare(
         &self,
         messages: Vec<Message>,
+        openings: Vec<String>,
         deadline: Instant,
     ) -> Result<Usage, ModelError> {
-        let grammar = Constraint::default();
+        // Of one alone nothing can be liked better.
+        let grammar = match openings.len() {
+            2..=MAX_TEXTS => Constraint::OneOf(openings),
+            _ => Constraint::default(),
+        };
         // Everybody's next ask is the faster for it.
         let priority = Priority::High;
         let ask = Ask { messages, grammar, max_tokens: 0, priority, deadline, pieces: None };

@@ -3,6 +3,7 @@
 //! ```text
 //!  arrived ─read─> waiting ─find a place─> at work ──decode together──> done
 //!     └─ refused      in the order of their rank      [`share`] of each batch
+//!                                     static part ready: what it would answer to nothing is scored ([`prior`])
 //! ```
 //!
 //! Bound: the supervisor gives no more asks than there are sequences; one that finds no place behind the others waits,
@@ -20,8 +21,8 @@ use super::path::Desk;
 use super::sequences::WARM;
 use super::share::{Need, share};
 use super::thinker::{Broken, Halt, Request, Thinker, Watch};
-use super::writing::Writing;
-use super::{Answer, ModelError, Usage};
+use super::writing::{Search, Writing};
+use super::{Answer, ModelError, Usage, prior};
 
 /// The asks in hand.
 #[derive(Default)]
@@ -38,6 +39,13 @@ struct Waiting {
     /// None where only the prompt's state is wanted.
     matcher: Option<Matcher>,
     grammar_us: u32,
+    scores: Option<Scores>,
+}
+
+/// That an answer is the scores of the openings behind a static part, and what it took to have that.
+struct Scores {
+    prefix: Vec<LlamaToken>,
+    prepared: Usage,
 }
 
 /// An ask that has its place.
@@ -48,6 +56,9 @@ struct Job {
     pending: Vec<LlamaToken>,
     /// Whether its prompt is decoded.
     writes: bool,
+    /// Whether what is known of the calls behind its static part corrects its choices.
+    is_corrected: bool,
+    scores: Option<Scores>,
     doing: Doing,
 }
 
@@ -71,8 +82,8 @@ impl Thinker for Engine<'_> {
             match self.read(request) {
                 // The state of a static part that is there, or was kept on the disk, needs no place.
                 Ok(Waiting { request, prompt, matcher: None, .. }) if self.is_warm(&prompt) => {
-                    let reused = count(prompt.len());
-                    say(prepared(&request, Usage { reused, ..Usage::default() }));
+                    let usage = Usage { reused: count(prompt.len()), ..Usage::default() };
+                    self.score_or_say(request, prompt, usage, say);
                 }
                 Ok(waiting) => self.jobs.waiting.push(waiting),
                 Err(halt) => say(halt.into_frame(id)),
@@ -113,7 +124,33 @@ impl Engine<'_> {
                  than the {n_ctx} of model.context"
             ));
         }
-        Ok(Waiting { request, prompt, matcher, grammar_us })
+        Ok(Waiting { request, prompt, matcher, grammar_us, scores: None })
+    }
+
+    /// After a static part is there: has the openings scored that may come behind it, unless that is known, or says that
+    /// all is done.
+    fn score_or_say(
+        &mut self,
+        request: Request,
+        prefix: Vec<LlamaToken>,
+        prepared: Usage,
+        say: Say<'_>,
+    ) {
+        let is_known = match &request.grammar {
+            Constraint::OneOf(openings) => self.knows(&prefix, openings),
+            _ => true,
+        };
+        if is_known {
+            return say(self::prepared(&request, prepared));
+        }
+        let id = request.id;
+        match self.read(prior::question(request)) {
+            Ok(waiting) => {
+                let scores = Some(Scores { prefix, prepared });
+                self.jobs.waiting.push(Waiting { scores, ..waiting });
+            }
+            Err(halt) => say(halt.into_frame(id)),
+        }
     }
 
     /// Leaves what is cancelled or too late.
@@ -140,6 +177,10 @@ impl Engine<'_> {
     fn find_places(&mut self, say: Say<'_>) {
         self.jobs.waiting.sort_by_key(|waiting| waiting.request.rank());
         while let Some(first) = self.jobs.waiting.first() {
+            // It would compute the static part a second time, and choose by what the model likes.
+            if self.jobs.is_preparing() && matches!(first.request.grammar, Constraint::Own(_)) {
+                return;
+            }
             let cells = first.prompt.len() + first.request.max_tokens as usize;
             let Some(place) = self.sequences.find(&first.prompt, cells) else { return };
             let waiting = self.jobs.waiting.remove(0);
@@ -154,7 +195,7 @@ impl Engine<'_> {
     }
 
     fn begin(&mut self, waiting: Waiting, sequence: usize, kept: usize, say: Say<'_>) {
-        let Waiting { request, prompt, matcher, grammar_us } = waiting;
+        let Waiting { request, prompt, matcher, grammar_us, scores } = waiting;
         let usage = Usage {
             reused: count(kept),
             prefilled: count(prompt.len() - kept),
@@ -164,13 +205,15 @@ impl Engine<'_> {
         let doing = match matcher {
             None => Doing::Preparing(usage),
             Some(matcher) => {
-                // Other people's grammars are of free texts.
-                let searches = matches!(request.grammar, Constraint::Own(_));
-                Doing::Writing(Box::new(Writing::new(matcher, usage, searches)))
+                let search = Search::of(&request.grammar);
+                Doing::Writing(Box::new(Writing::new(matcher, usage, search)))
             }
         };
+        let is_corrected = matches!(request.grammar, Constraint::Own(_))
+            && self.known.as_ref().is_some_and(|known| prompt.starts_with(&known.prefix));
         let pending = prompt[kept..].to_vec();
-        let job = Job { request, sequence, pending, writes: false, doing };
+        let writes = false;
+        let job = Job { request, sequence, pending, writes, is_corrected, scores, doing };
         // What the grammar forces at once is decoded along with the prompt.
         if let Some(job) = self.advance(job, None, say) {
             self.jobs.at_work.push(job);
@@ -207,24 +250,29 @@ impl Engine<'_> {
 
     /// Goes on with a job: from its beginning, or with the logits at `end` of the last batch. None: it has ended.
     fn advance(&mut self, mut job: Job, end: Option<i32>, say: Say<'_>) -> Option<Job> {
-        let Job { request, sequence, pending, writes, doing } = &mut job;
-        let (id, sequence) = (request.id, *sequence);
-        let writing = match doing {
-            Doing::Preparing(_) if end.is_none() => return Some(job),
-            Doing::Preparing(usage) => {
-                self.warm_from(sequence);
-                say(prepared(request, usage.clone()));
-                return None;
+        if let Doing::Preparing(usage) = &job.doing {
+            if end.is_none() {
+                return Some(job);
             }
-            Doing::Writing(writing) => writing,
-        };
+            let (usage, prefix) = (usage.clone(), self.sequences.tokens(job.sequence).to_vec());
+            self.warm_from(job.sequence);
+            self.score_or_say(job.request, prefix, usage, say);
+            return None;
+        }
+        let Job { request, sequence, pending, writes, is_corrected, scores, doing } = &mut job;
+        let (id, sequence) = (request.id, *sequence);
+        let Doing::Writing(writing) = doing else { return Some(job) };
         *writes = end.is_some();
         let is_shown = request.shows && writing.is_first();
         let (trie, held) = (self.vocabulary.tok_trie(), self.sequences.tokens(sequence).len());
         let mut desk = Desk::new(trie, request.max_tokens, held, pending);
         let goes_on = match end {
             None => writing.go_on(request, &mut desk),
-            Some(end) => writing.choose(self.logits(end), request, &mut desk),
+            Some(end) => {
+                let known = self.known.as_ref().filter(|_| *is_corrected);
+                let prior = known.map(|known| &known.prior);
+                writing.choose(self.logits(end), prior, request, &mut desk)
+            }
         };
         // One piece for all that a choice brings with it: what is forced comes at once.
         if is_shown && !desk.shown.is_empty() {
@@ -237,7 +285,13 @@ impl Engine<'_> {
         };
         let ended = match ended {
             Ok(true) => return Some(job),
-            Ok(false) => FromWorker::Done { id, answer: writing.finish(request) },
+            Ok(false) => match scores.take() {
+                Some(Scores { prefix, prepared: usage }) => {
+                    self.learn(prefix, &request.grammar, writing.finish(request));
+                    prepared(request, usage)
+                }
+                None => FromWorker::Done { id, answer: writing.finish(request) },
+            },
             Err(halt) => halt.into_frame(id),
         };
         self.sequences.free(sequence);
@@ -266,6 +320,14 @@ impl Engine<'_> {
             }
         }
         Ok(false)
+    }
+}
+
+impl Jobs {
+    /// Whether a static part is on its way, or what would be answered to nothing behind it.
+    fn is_preparing(&self) -> bool {
+        let is_it = |job: &Job| job.scores.is_some() || matches!(job.doing, Doing::Preparing(_));
+        self.at_work.iter().any(is_it)
     }
 }
 

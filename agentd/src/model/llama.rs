@@ -22,15 +22,17 @@ use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 use toktrie::TokEnv;
 
-use super::Message;
 use super::constrain::Constrainer;
+use super::constraint::Constraint;
 use super::dialect::Dialect;
 use super::jobs::Jobs;
 use super::loaded::Loaded;
 use super::prefix::Prefixes;
+use super::prior::{Known, Prior};
 use super::sequences::{Place, Sequences, WARM};
 use super::thinker::Halt;
 use super::vocabulary::Vocabulary;
+use super::{Alternative, Answer, Message};
 
 /// Tokens of one batch. Larger ones gain nothing on a CPU and make a cancelled ask hold the worker
 /// longer: this many take some 0.7 s on a slow board.
@@ -46,6 +48,8 @@ pub struct Engine<'m> {
     pub(super) constrainer: Constrainer,
     pub(super) sequences: Sequences,
     pub(super) jobs: Jobs,
+    /// What is known of the calls behind the static part.
+    pub(super) known: Option<Known>,
     /// Where the states of prompts are kept over a restart.
     prefixes: Option<Prefixes>,
 }
@@ -108,6 +112,7 @@ impl<'m> Engine<'m> {
             sequences: Sequences::new(context.n_ctx() as usize, asks as usize),
             jobs: Jobs::default(),
             context,
+            known: None,
             prefixes: None,
         })
     }
@@ -242,6 +247,31 @@ impl<'m> Engine<'m> {
         if let Err(why) = prefixes.keep(&key, write) {
             eprintln!("the prompt's state cannot be kept: {why}");
         }
+    }
+
+    /// Whether it is known, or was kept on the disk, which openings the model likes behind a static part.
+    pub(super) fn knows(&mut self, prefix: &[LlamaToken], openings: &[String]) -> bool {
+        let is_it = |known: &Known| known.prefix == prefix && known.prior.is_of(openings);
+        if !self.known.as_ref().is_some_and(is_it) {
+            let kept = self.key(prefix).and_then(|(prefixes, key)| prefixes.prior(&key));
+            let kept = kept.filter(|prior| prior.is_of(openings));
+            self.known = kept.map(|prior| Known { prefix: prefix.to_vec(), prior });
+        }
+        self.known.is_some()
+    }
+
+    /// Learns which openings the model likes from its answer to an empty request, and keeps that on the disk.
+    pub(super) fn learn(&mut self, prefix: Vec<LlamaToken>, openings: &Constraint, answer: Answer) {
+        let Constraint::OneOf(openings) = openings else { return };
+        let Answer { text, confidence, alternatives, .. } = answer;
+        let scored = [alternatives, vec![Alternative { text, confidence }]].concat();
+        let prior = Prior::of(openings, &scored);
+        if let Some((prefixes, key)) = self.key(&prefix)
+            && let Err(why) = prefixes.keep_prior(&key, &prior)
+        {
+            eprintln!("what is liked without a request cannot be kept: {why}");
+        }
+        self.known = Some(Known { prefix, prior });
     }
 
     fn key(&self, tokens: &[LlamaToken]) -> Option<(&Prefixes, String)> {

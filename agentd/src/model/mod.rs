@@ -39,6 +39,7 @@ pub mod needs;
 mod path;
 pub mod pieces;
 pub mod prefix;
+mod prior;
 pub mod process;
 pub mod pull;
 pub mod quant;

@@ -7,7 +7,9 @@ use toktrie::{SimpleVob, TokTrie};
 use super::ModelError;
 use super::choice::{Choice, choices};
 use super::pieces::Pieces;
+use super::prior::Prior;
 use super::thinker::Halt;
+use super::writing::Search;
 
 /// An answer as far as it is written.
 pub(super) struct Path {
@@ -95,18 +97,28 @@ impl Path {
     }
 
     /// Chooses the best token, and writes what it forces. Returns as [`go_on`](Self::go_on) does. `forks` gets the ways
-    /// that are not taken, and are at least as probable as `worth` in all.
+    /// that are not taken, and may be worth it. `prior` is what the name of a first call is not to be chosen by.
     pub(super) fn choose(
         &mut self,
         logits: &[f32],
-        worth: Option<f32>,
+        search: Search,
+        prior: Option<&Prior>,
         forks: &mut Vec<Fork>,
         desk: &mut Desk<'_>,
     ) -> Result<bool, Halt> {
         let allowed = self.allowed.take();
+        let written = self.pieces.text();
+        let prior = prior.filter(|_| !written.contains('('));
         // What one may be at least as probable as to be worth a way of its own.
-        let least = worth.map_or(0.0, |worth| worth - self.log_probability);
-        let found = allowed.map(|allowed| choices(logits, &allowed, least)).unwrap_or_default();
+        let least = search.worth().map_or(0.0, |worth| worth - self.log_probability);
+        let among = |allowed: SimpleVob| match prior {
+            Some(prior) => {
+                let logits = prior.corrected(logits, &allowed, written, desk.trie);
+                choices(&logits, &allowed, least, search.others())
+            }
+            None => choices(logits, &allowed, least, search.others()),
+        };
+        let found = allowed.map(among).unwrap_or_default();
         for Choice { token, log_probability } in found.iter().skip(1) {
             let path = self.fork(*log_probability);
             forks.push(Fork { path, token: *token, at: desk.held });

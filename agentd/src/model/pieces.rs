@@ -41,6 +41,11 @@ impl Pieces {
         &self.text[from..]
     }
 
+    /// The whole characters that there are by now.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The whole text; the beginning of a character that never became whole is dropped.
     pub fn into_text(self) -> String {
         self.text

@@ -2,13 +2,14 @@
 //! compute it again.
 //!
 //! ```text
-//!  <folder>/<key>-<SHA-256 of the content>.kv
+//!  <folder>/<key>-<SHA-256 of the content>.kv     the state
+//!  <folder>/<key>.prior                           which calls the model likes behind it, as JSON
 //!  key: model file, adapter, llama.cpp, context size, tokens
 //! ```
 //!
 //! A file is written under another name and renamed, so that it is there whole or not at all; what the disk has
 //! damaged since does not match its name, and is removed instead of loaded: a damaged state could end the
-//! process. Bound: [`KEPT`] files; the oldest goes first.
+//! process. Bound: [`KEPT`] states; the oldest goes first, and takes with it what is liked behind it.
 
 use std::fs::File;
 use std::io;
@@ -18,6 +19,7 @@ use std::time::SystemTime;
 use sha2::{Digest as _, Sha256};
 
 use super::digest;
+use super::prior::Prior;
 
 /// Files that are kept: a few agents' prompts, and those of the config before.
 pub const KEPT: usize = 4;
@@ -26,6 +28,7 @@ const LLAMA: &str = "llama-cpp-sys-2 0.1.161";
 /// Hex digits of a key.
 const KEY_CHARS: usize = 32;
 const EXTENSION: &str = "kv";
+const PRIOR: &str = "prior";
 
 /// The kept states of one model.
 #[derive(Debug)]
@@ -90,6 +93,26 @@ impl Prefixes {
         Ok(())
     }
 
+    /// What is liked behind a state, if it is known and can be read.
+    pub(super) fn prior(&self, key: &str) -> Option<Prior> {
+        let text = std::fs::read(self.prior_path(key)).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    /// Keeps what is liked behind a state.
+    pub(super) fn keep_prior(&self, key: &str, prior: &Prior) -> io::Result<()> {
+        std::fs::create_dir_all(&self.folder)?;
+        let mut new = tempfile::Builder::new().prefix("new-").tempfile_in(&self.folder)?;
+        serde_json::to_writer(&mut new, prior)?;
+        new.as_file().sync_all()?;
+        new.persist(self.prior_path(key))?;
+        Ok(())
+    }
+
+    fn prior_path(&self, key: &str) -> PathBuf {
+        self.folder.join(key).with_extension(PRIOR)
+    }
+
     fn forget_oldest(&self) {
         let age = |path: &PathBuf| {
             path.metadata().and_then(|meta| meta.modified()).unwrap_or(SystemTime::UNIX_EPOCH)
@@ -98,6 +121,10 @@ impl Prefixes {
         files.sort_by_key(|path| std::cmp::Reverse(age(path)));
         for path in files.iter().skip(KEPT) {
             let _ = std::fs::remove_file(path);
+            let name = path.file_stem().and_then(|name| name.to_str());
+            if let Some((key, _)) = name.and_then(|name| name.split_once('-')) {
+                let _ = std::fs::remove_file(self.prior_path(key));
+            }
         }
     }
 
@@ -172,6 +199,30 @@ mod tests {
         keep(&prefixes, &keys[KEPT], "new");
         let left: Vec<bool> = keys.iter().map(|key| prefixes.find(key).is_some()).collect();
         assert_eq!(left.iter().filter(|left| **left).count(), KEPT);
+        assert!(!left[0] && left[KEPT], "{left:?}");
+    }
+
+    #[test]
+    fn what_is_liked_is_kept_beside_its_state_and_goes_with_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let prefixes = prefixes(&folder);
+        let keys: Vec<String> = (0..=KEPT).map(|n| prefixes.key(n as u32, &[])).collect();
+        let prior = Prior::of(&["a(".to_owned(), "b(".to_owned()], &[]);
+        assert_eq!(prefixes.prior(&keys[0]), None);
+        prefixes.keep_prior(&keys[0], &prior).expect("kept");
+        assert_eq!(prefixes.prior(&keys[0]), Some(prior.clone()));
+        std::fs::write(prefixes.prior_path(&keys[0]), "{").expect("cut off");
+        assert_eq!(prefixes.prior(&keys[0]), None, "it is learnt again");
+        for (age, key) in keys.iter().enumerate() {
+            prefixes.keep_prior(key, &prior).expect("kept");
+            keep(&prefixes, key, key);
+            let time = SystemTime::now() - std::time::Duration::from_secs(60 - age as u64);
+            let file = File::open(prefixes.find(key).expect("kept")).expect("it opens");
+            file.set_modified(time).expect("its age");
+        }
+        // One state too many is noticed with the next one.
+        let left: Vec<bool> = keys.iter().map(|key| prefixes.prior(key).is_some()).collect();
+        assert_eq!(left.iter().filter(|left| **left).count(), KEPT, "{left:?}");
         assert!(!left[0] && left[KEPT], "{left:?}");
     }
 

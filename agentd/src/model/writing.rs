@@ -4,22 +4,74 @@
 //! the ways that were not taken are kept where they may still lead to more, and the best of them is taken once the first
 //! one has come to its end less probable than they are. This finds the same answer as if all that are worth it were
 //! scored, and mostly it costs nothing: where the model is sure there is no other way. Only our own grammars are
-//! treated so. Free text is as good in many wordings, of which the shortest is the likeliest.
+//! treated so. Free text is as good in many wordings, of which the shortest is the likeliest. Where one of some texts is
+//! chosen, every way to each of them is gone that is not improbable altogether.
 //!
-//! Bounds: [`PATHS`] ways are gone in all, each with at most the tokens of the ask, by one sequence, one after the other.
+//! Bounds: [`PATHS`] ways are gone in all, and [`WHOLE_PATHS`] where texts are scored, each with at most the tokens of the ask, by one sequence, one after the other.
 
 use llguidance::Matcher;
 
+use super::constraint::{Constraint, MAX_TEXTS};
 use super::path::{Desk, Fork, Path};
+use super::prior::Prior;
 use super::thinker::{Halt, Request};
 use super::{Alternative, Answer, Usage};
 
 /// The most ways that are gone.
 pub(super) const PATHS: usize = 4;
+/// The most ways that are gone where each of some texts is scored, which may be spelt in several ways.
+pub(super) const WHOLE_PATHS: usize = 2 * MAX_TEXTS;
 /// A way is kept where it is at least so probable, as a whole.
 const WORTH: f32 = 0.1;
+/// The same where texts are scored.
+const WHOLE_WORTH: f32 = 1e-4;
 /// An answer that is less probable than this is told with what else it may be.
 const DOUBTFUL: f32 = 0.5;
+
+/// How far other answers are looked for than the one that begins best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Search {
+    /// The likeliest token is taken at each choice.
+    None,
+    /// Where another answer may be likelier.
+    Likeliest,
+    /// All that are not improbable.
+    Whole,
+}
+
+impl Search {
+    /// What a constraint asks for.
+    pub(super) fn of(constraint: &Constraint) -> Self {
+        match constraint {
+            Constraint::Own(_) => Self::Likeliest,
+            Constraint::OneOf(_) => Self::Whole,
+            _ => Self::None,
+        }
+    }
+
+    /// The most ways that are gone.
+    fn paths(self) -> usize {
+        match self {
+            Self::None => 1,
+            Self::Likeliest => PATHS,
+            Self::Whole => WHOLE_PATHS,
+        }
+    }
+
+    /// How probable a way has to be to be kept, as a logarithm.
+    pub(super) fn worth(self) -> Option<f32> {
+        match self {
+            Self::None => None,
+            Self::Likeliest => Some(WORTH.ln()),
+            Self::Whole => Some(WHOLE_WORTH.ln()),
+        }
+    }
+
+    /// The most ways that are kept at one choice.
+    pub(super) fn others(self) -> usize {
+        if self == Self::Whole { WHOLE_PATHS } else { PATHS - 1 }
+    }
+}
 
 /// An answer that is being written.
 pub(super) struct Writing {
@@ -29,16 +81,15 @@ pub(super) struct Writing {
     ended: Vec<Alternative>,
     /// How many ways were begun.
     begun: usize,
-    /// Whether it looks for a likelier answer than the first one.
-    searches: bool,
+    search: Search,
     pub(super) usage: Usage,
 }
 
 impl Writing {
     /// An answer of which nothing is written yet.
-    pub(super) fn new(matcher: Matcher, usage: Usage, searches: bool) -> Self {
+    pub(super) fn new(matcher: Matcher, usage: Usage, search: Search) -> Self {
         let path = Some(Path::new(matcher));
-        Self { path, forks: Vec::new(), ended: Vec::new(), begun: 1, searches, usage }
+        Self { path, forks: Vec::new(), ended: Vec::new(), begun: 1, search, usage }
     }
 
     /// Whether this is the first way, which is shown while it is gone.
@@ -58,23 +109,28 @@ impl Writing {
     pub(super) fn choose(
         &mut self,
         logits: &[f32],
+        prior: Option<&Prior>,
         request: &Request,
         desk: &mut Desk<'_>,
     ) -> Result<bool, Halt> {
         let Some(mut path) = self.path.take() else { return Ok(false) };
-        let worth = self.searches.then(|| WORTH.ln());
-        let goes_on = path.choose(logits, worth, &mut self.forks, desk);
+        let goes_on = path.choose(logits, self.search, prior, &mut self.forks, desk);
         self.keep(path, goes_on, request, desk)
     }
 
     /// The way that is to be gone next, if there is one that is worth it.
     pub(super) fn next_fork(&mut self) -> Option<Fork> {
-        if self.begun >= PATHS {
+        if self.begun >= self.search.paths() {
             return None;
         }
-        let best = self.ended.iter().map(|one| one.confidence).reduce(f32::max)?;
-        // One that can only be told beside the answer need not be likelier than it.
-        let least = if best < DOUBTFUL { best / 2.0 } else { best };
+        let best = self.ended.iter().map(|one| one.confidence).reduce(f32::max);
+        let least = match best {
+            _ if self.search == Search::Whole => 0.0,
+            // One that can only be told beside the answer need not be likelier than it.
+            Some(best) if best < DOUBTFUL => best / 2.0,
+            Some(best) => best,
+            None => return None,
+        };
         let likelier = |a: &usize, b: &usize| {
             self.forks[*a].log_probability().total_cmp(&self.forks[*b].log_probability())
         };
@@ -192,10 +248,21 @@ mod tests {
             max_tokens: u32,
             searches: bool,
         ) -> (Result<Answer, Halt>, Vec<String>) {
+            let grammar = grammar.to_owned();
+            let own = if searches { Constraint::Own(grammar) } else { Constraint::Lark(grammar) };
+            self.write_as(&own, max_tokens, None)
+        }
+
+        fn write_as(
+            &self,
+            constraint: &Constraint,
+            max_tokens: u32,
+            prior: Option<&Prior>,
+        ) -> (Result<Answer, Halt>, Vec<String>) {
             let mut constrainer = Constrainer::new(&self.vocabulary).expect("a constrainer");
-            let matcher = constrainer.matcher(&Constraint::from(grammar)).expect("it compiles");
+            let matcher = constrainer.matcher(constraint).expect("it compiles");
             let request = request(max_tokens);
-            let mut writing = Writing::new(matcher, Usage::default(), searches);
+            let mut writing = Writing::new(matcher, Usage::default(), Search::of(constraint));
             let (mut held, mut asked) = (Vec::new(), Vec::new());
             let mut pending: Vec<LlamaToken> = Vec::new();
             let mut goes_on =
@@ -208,7 +275,7 @@ mod tests {
                         let logits = self.logits(&text);
                         asked.push(text);
                         let mut desk = self.desk(&held, max_tokens, &mut pending);
-                        goes_on = writing.choose(&logits, &request, &mut desk);
+                        goes_on = writing.choose(&logits, prior, &request, &mut desk);
                     }
                     Ok(false) => match writing.next_fork() {
                         Some(fork) => {
@@ -270,6 +337,47 @@ mod tests {
         let (greedy, _) = world.write(TWO, 8, false);
         let greedy = greedy.expect("an answer");
         assert_eq!((greedy.text.as_str(), greedy.alternatives.len()), ("ac", 0));
+    }
+
+    #[test]
+    fn of_texts_each_is_scored_that_is_not_improbable() {
+        let texts = ["ac", "ad", "be", "bc"].map(str::to_owned).to_vec();
+        let (answer, _) = World::new(garden_path).write_as(&Constraint::OneOf(texts), 8, None);
+        let answer = answer.expect("an answer");
+        let mut scored = answer.alternatives;
+        scored.push(Alternative { text: answer.text, confidence: answer.confidence });
+        scored.sort_by(|a, b| a.text.cmp(&b.text));
+        let scored: Vec<_> = scored.iter().map(|one| (one.text.as_str(), one.confidence)).collect();
+        // Of `ac` and `ad` alone the first has 0.4 of 0.7; `bc` is left out.
+        let expected = [("ac", 0.55 * 0.4 / 0.7), ("ad", 0.55 * 0.3 / 0.7), ("be", 0.45)];
+        assert_eq!(scored.len(), expected.len(), "{scored:?}");
+        for ((text, probability), (other, exact)) in scored.iter().zip(expected) {
+            assert_eq!(*text, other);
+            assert!((probability - exact).abs() < 1e-3, "{scored:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_liked_without_a_request_needs_more_to_be_chosen() {
+        // The name that is liked begins a little better, and is the better one by far where nothing is asked.
+        let world = World::new(|text: &str| match text {
+            "" => vec![(b'a', 0.55), (b'b', 0.45)],
+            _ => vec![(b'(', 1.0)],
+        });
+        let grammar = Constraint::from(r#"start: "a(" | "b(""#);
+        let openings = ["a(", "b("].map(str::to_owned);
+        let scored = |text: &str, confidence| Alternative { text: text.to_owned(), confidence };
+        let liked = Prior::of(&openings, &[scored("a(", 0.9), scored("b(", 0.1)]);
+        let even = Prior::of(&openings, &[scored("a(", 0.5), scored("b(", 0.5)]);
+        let write = |prior| world.write_as(&grammar, 8, prior).0.expect("an answer");
+        assert_eq!(write(None).text, "a(");
+        let unchanged = write(Some(&even));
+        assert_eq!((unchanged.text.as_str(), unchanged.confidence), ("a(", write(None).confidence));
+        let corrected = write(Some(&liked));
+        assert_eq!(corrected.text, "b(");
+        // 0.45 / sqrt(0.1) against 0.55 / sqrt(0.9).
+        let (a, b) = (0.55 / 0.9_f32.sqrt(), 0.45 / 0.1_f32.sqrt());
+        assert!((corrected.confidence - b / (a + b)).abs() < 1e-3, "{corrected:?}");
     }
 
     #[test]

@@ -92,6 +92,13 @@ pub async fn ask(
     question: &Question<'_>,
 ) -> Result<Given, ModelError> {
     let mut preamble = prompt::preamble(question.tools);
+    let openings = grammar::openings(question.tools);
+    let prepared = model.prepare(preamble.clone(), openings, Instant::now() + PATIENCE).await;
+    // A prompt that has no room is refused once more, and told as the answer.
+    prepared.map(drop).or_else(|error| match error {
+        ModelError::Refused(_) => Ok(()),
+        other => Err(other),
+    })?;
     for (say, answer) in question.before {
         preamble.extend(prompt::exchange(say, answer));
     }

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Bounds: [`MAX_OWN_BYTES`], [`MAX_SCHEMA_BYTES`] and [`MAX_GRAMMAR_BYTES`] of text, [`MAX_DEPTH`] lists and
-//! objects within one another in a schema; what passes is still bounded by the compiler's own limits
+//! objects within one another in a schema, [`MAX_TEXTS`] texts to choose from; what passes is still bounded by the compiler's own limits
 //! ([`constrain`](super::constrain)).
 
 mod blame;
@@ -30,6 +30,8 @@ pub const MAX_SCHEMA_BYTES: usize = 64 * 1024;
 /// The longest grammar or regular expression that others write. llguidance may need time and memory that grow
 /// with the square: 4000 optional letters in a row, which fit in here, take a PC 0.4 s and 100 MiB.
 pub const MAX_GRAMMAR_BYTES: usize = 8 * 1024;
+/// The most texts of which one is chosen: the tools of the largest machine, and as many again.
+pub const MAX_TEXTS: usize = 128;
 /// Lists and objects within one another in a schema. Every reader behind this one goes down by recursion, and
 /// serde_json gives up at 128, the frame to the worker included. In Lark, llguidance takes 28 brackets.
 pub const MAX_DEPTH: usize = 64;
@@ -48,6 +50,8 @@ pub enum Constraint {
     Regex(String),
     /// A grammar in llama.cpp's notation; see [`gbnf`].
     Gbnf(String),
+    /// One of these texts. Each of them is scored: what is not the answer comes with it as an alternative.
+    OneOf(Vec<String>),
 }
 
 /// Why a constraint is not taken, for whoever wrote it.
@@ -81,6 +85,12 @@ pub enum Refusal {
         column: usize,
         /// What is wrong.
         why: String,
+    },
+    /// There are no texts to choose from, or too many.
+    #[error("it is one of {count} texts; 1 to {MAX_TEXTS} are taken")]
+    Texts {
+        /// How many there are.
+        count: usize,
     },
     /// The compiler does not take it. It says where, if it knows.
     #[error("{0}")]
@@ -125,13 +135,17 @@ impl Constraint {
                 Cow::Borrowed(text)
             }
             Self::JsonSchema(schema) => Cow::Owned(schema.to_string()),
+            Self::OneOf(texts) => Cow::Owned(texts.join("\n")),
         }
     }
 
     /// Refuses what is too large to be looked at. It is cheap and is done before the constraint is sent anywhere.
     pub fn admit(&self) -> Result<(), Refusal> {
         let most = match self {
-            Self::Own(_) => MAX_OWN_BYTES,
+            Self::OneOf(texts) if !(1..=MAX_TEXTS).contains(&texts.len()) => {
+                return Err(Refusal::Texts { count: texts.len() });
+            }
+            Self::Own(_) | Self::OneOf(_) => MAX_OWN_BYTES,
             Self::Lark(_) | Self::Regex(_) | Self::Gbnf(_) => MAX_GRAMMAR_BYTES,
             // Before it is written down, which is a recursion too.
             Self::JsonSchema(schema) if is_deeper(schema, MAX_DEPTH) => {
@@ -178,11 +192,21 @@ mod tests {
             Constraint::JsonSchema(json!({"type": "integer", "maximum": 1.5, "minimum": -3})),
             Constraint::Regex("[a-z]+".to_owned()),
             Constraint::Gbnf("root ::= \"a\"".to_owned()),
+            Constraint::OneOf(vec!["a(".to_owned(), "b()".to_owned()]),
         ];
         for constraint in constraints {
             let sent = serde_json::to_string(&constraint).unwrap();
             assert_eq!(serde_json::from_str::<Constraint>(&sent).unwrap(), constraint, "{sent}");
         }
+    }
+
+    #[test]
+    fn the_bounds_on_texts_hold_at_and_one_over() {
+        let of = |count: usize| Constraint::OneOf((0..count).map(|n| n.to_string()).collect());
+        assert_eq!(of(0).admit(), Err(Refusal::Texts { count: 0 }));
+        assert_eq!(of(1).admit(), Ok(()));
+        assert_eq!(of(MAX_TEXTS).admit(), Ok(()));
+        assert_eq!(of(MAX_TEXTS + 1).admit(), Err(Refusal::Texts { count: MAX_TEXTS + 1 }));
     }
 
     #[test]
