@@ -18,10 +18,11 @@ use super::constraint::Constraint;
 use super::frame::FromWorker;
 use super::llama::{CHUNK, Engine, Part};
 use super::path::Desk;
+use super::search::Search;
 use super::sequences::WARM;
 use super::share::{Need, share};
 use super::thinker::{Broken, Halt, Request, Thinker, Watch};
-use super::writing::{Search, Writing};
+use super::writing::Writing;
 use super::{Answer, ModelError, Usage, prior};
 
 /// The asks in hand.

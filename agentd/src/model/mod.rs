@@ -45,6 +45,7 @@ pub mod pull;
 pub mod quant;
 pub mod restart;
 pub mod scripted;
+mod search;
 pub mod sequences;
 pub mod share;
 mod stamp;

@@ -8,8 +8,8 @@ use super::ModelError;
 use super::choice::{Choice, choices};
 use super::pieces::Pieces;
 use super::prior::Prior;
+use super::search::Search;
 use super::thinker::Halt;
-use super::writing::Search;
 
 /// An answer as far as it is written.
 pub(super) struct Path {

