@@ -15,7 +15,7 @@ use super::gguf::{GgufError, Header};
 const BYTES: &[u8] = include_bytes!("../../adapters/smollm2-135m-instruct.gguf");
 
 /// SHA-256 of its file, in hex.
-pub const SHA256: &str = "6d9ac2d4a7f81929f9e73d43888c68e0bb04bb9c946d5cc2a915699ce867d47f";
+pub const SHA256: &str = "d432b63077f1f16d65738f4e857a47b7eb95a362227129f0e7d992d4f9625e8e";
 
 /// The adapter in memory, which is there until this is dropped.
 #[derive(Debug)]

@@ -2,15 +2,16 @@
 //!
 //! A small model likes some tools better than others: the first one, one with a common name. What it likes is seen from
 //! what it answers to an empty request, and half of it (as logarithms) is taken back from each choice of a name. Only
-//! tools are compared with one another: how readily it says that none fits stays as it was learnt.
+//! tools are compared with one another. That none fits is said the more readily instead ([`REFUSAL`]): to ask back costs
+//! less than to act wrongly.
 //!
 //! ```text
 //!  score(tool) = ln p(tool | request) - WEIGHT * ln(N * p(tool | empty request, one of the N tools))
+//!  score(none) = ln p(none | request) + REFUSAL
 //! ```
 //!
 //! A name is written in several tokens, so that the second part is shared out among them: a token gets that of the names
-//! that it can still lead to, less that of those that were possible before it. With the adapter that is built in this
-//! took the right tool's share from 65 to 71 of 100 unseen commands where refusals stayed as they were.
+//! that it can still lead to, less that of those that were possible before it.
 
 use std::collections::BTreeMap;
 
@@ -18,11 +19,15 @@ use llama_cpp_2::token::LlamaToken;
 use serde::{Deserialize, Serialize};
 use toktrie::{SimpleVob, TokTrie};
 
+use super::grammar::NONE;
 use super::thinker::Request;
 use super::{Alternative, Message};
 
 /// How much of the likings is taken back.
 const WEIGHT: f32 = 0.5;
+/// By how much a refusal is preferred, as a logarithm. Of what the built-in adapter makes of machines that its training held
+/// back (446 pairs), the most is right so: 84 instead of 79 % of refusals, 64.0 instead of 64.3 % of commands.
+const REFUSAL: f32 = 1.0;
 /// What is liked less is taken to be liked so much: how little exactly is noise.
 const FLOOR: f32 = 1e-4;
 
@@ -85,24 +90,23 @@ impl Prior {
         trie: &TokTrie,
     ) -> Vec<f32> {
         let mut corrected = logits.to_vec();
-        let Some(before) = self.reached(written.as_bytes()) else { return corrected };
+        let before = self.standing(written.as_bytes());
         let mut text = written.as_bytes().to_vec();
         allowed.iter_set_entries(|token| {
             text.truncate(written.len());
             let token = u32::try_from(token).unwrap_or(u32::MAX);
             text.extend_from_slice(trie.token(token));
             let at = usize::try_from(token).unwrap_or(usize::MAX);
-            if let (Some(after), Some(logit)) = (self.reached(&text), corrected.get_mut(at)) {
-                *logit -= WEIGHT * (after - before);
+            if let Some(logit) = corrected.get_mut(at) {
+                *logit += self.standing(&text) - before;
             }
         });
         corrected
     }
 
-    /// By how much the openings that can come of a text are liked better than others, as a logarithm. None: no opening
-    /// can come of it.
-    fn reached(&self, text: &[u8]) -> Option<f32> {
-        let can_come = |opening: &&String| {
+    /// What is added to the score of all that can come of a text.
+    fn standing(&self, text: &[u8]) -> f32 {
+        let can_come = |opening: &str| {
             let opening = opening.as_bytes();
             opening.starts_with(text) || text.starts_with(opening)
         };
@@ -111,7 +115,17 @@ impl Prior {
             count += 1;
             probability += liked;
         }
-        (count > 0).then(|| (probability / f32::from(count)).ln())
+        match count {
+            0 if can_come(NONE) => REFUSAL,
+            0 => 0.0,
+            // Against what it would be if all were liked alike.
+            _ => -WEIGHT * (probability / f32::from(count)).ln() - WEIGHT * self.evenly(),
+        }
+    }
+
+    /// The logarithm of how many openings there are.
+    fn evenly(&self) -> f32 {
+        u16::try_from(self.openings.len()).map_or(0.0, |count| f32::from(count).ln())
     }
 }
 
@@ -159,9 +173,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_opening_and_what_comes_behind_one_stay_as_they_are() {
+    fn a_refusal_gains_once_and_what_comes_behind_an_opening_stays_as_it_is() {
         let prior = Prior::of(&openings(&["read(", "stop()"]), &scored(&[("read(", 1.0)]));
-        assert!(gain(&prior, "none()").abs() < f32::EPSILON);
+        assert!((gain(&prior, "none()") - REFUSAL).abs() < 1e-5);
+        let like_it = Prior::of(&openings(&["none_of_all(", "note("]), &scored(&[("note(", 1.0)]));
+        assert!((gain(&like_it, "none()") - REFUSAL).abs() < 1e-5, "whatever begins like it");
+        assert!(gain(&prior, "other(").abs() < 1e-5);
         let behind = gain(&prior, "read(sensor=1") - gain(&prior, "read(");
         assert!(behind.abs() < 1e-6, "{behind}");
     }

@@ -1,7 +1,6 @@
 //! A broker that does what the test says.
 
 use agentd::link::config::MqttConfig;
-use rustix::net::sockopt::set_socket_recv_buffer_size;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
@@ -55,12 +54,6 @@ impl Listener {
         socket.set_recv_buffer_size(4096).expect("a small buffer");
         socket.bind("127.0.0.1:0".parse().expect("address")).expect("bind");
         Self { listener: socket.listen(8).expect("listen"), mqtt_5: true }
-    }
-
-    /// A receive buffer for the connections that come from now on which takes whole packets; through
-    /// a narrow one, a kernel may let no more than a few KiB pass between two of its timers.
-    pub(crate) fn widen(&self) {
-        set_socket_recv_buffer_size(&self.listener, 1 << 20).expect("a large buffer");
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -140,6 +133,17 @@ impl ScriptedBroker {
             _ => {}
         }
         None
+    }
+
+    /// Reads on until the subscription, and grants it. What comes before it is not acknowledged.
+    pub(crate) async fn until_subscribed(&mut self) {
+        loop {
+            let (kind, packet) = timeout(PATIENCE, self.read()).await.expect("in time");
+            if kind >> 4 == 8 {
+                self.answer(kind, &packet, &[], false).await;
+                return;
+            }
+        }
     }
 
     /// Answers the events that were not answered yet, in their order, with a PUBACK of MQTT 5.

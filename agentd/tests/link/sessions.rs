@@ -85,10 +85,8 @@ async fn a_broker_that_stops_reading_in_the_middle_of_a_write_is_noticed_in_time
     let mut stuck = listener.accept().await;
     stuck.connect(&CONNACK_5).await;
     // The subscription is answered, so that no question is open when the write gets stuck.
-    let (kind, packet) = timeout(PATIENCE, stuck.read()).await.expect("in time");
-    stuck.answer(kind, &packet, &[], true).await;
+    stuck.until_subscribed().await;
     board.until_up().await;
-    listener.widen();
     let again = timeout(NOTICED, listener.accept());
     let mut broker = again.await.expect("within 20 s");
     let events = timeout(PATIENCE, broker.until_events(32, &CONNACK_5, true));
