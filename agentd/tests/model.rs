@@ -10,6 +10,8 @@ mod lessons;
 mod life;
 #[path = "model/real.rs"]
 mod real;
+#[path = "model/scoring.rs"]
+mod scoring;
 #[path = "model/scripted.rs"]
 mod scripted;
 #[path = "model/support.rs"]

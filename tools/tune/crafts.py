@@ -29,7 +29,7 @@ MOST_NAMED = 8
 HELD_EVERY = 10
 # A line's fixed arguments stand before " | ".
 FIXED = re.compile(r"((?:\w+=[^|=,]+,? ?)+)\| (.*)")
-SWITCHES = {"onoff": (("on", "off"), ("state", "power", "mode")), "openclose": (("true", "false"), ("open",)), "bool": (("true", "false"), ("on",))}
+SWITCHES = ("onoff", "openclose", "bool")
 
 
 @dataclass

@@ -157,9 +157,8 @@ impl Model {
         openings: Vec<String>,
         deadline: Instant,
     ) -> Result<Usage, ModelError> {
-        // Of one alone nothing can be liked better.
         let grammar = match openings.len() {
-            2..=MAX_TEXTS => Constraint::OneOf(openings),
+            1..=MAX_TEXTS => Constraint::OneOf(openings),
             _ => Constraint::default(),
         };
         // Everybody's next ask is the faster for it.

@@ -75,10 +75,13 @@ impl Prior {
         Self { openings: found }
     }
 
-    /// Whether it is of these openings.
+    /// Whether it is of these openings, and whole: a disk may have damaged it.
     pub(super) fn is_of(&self, openings: &[String]) -> bool {
+        let all: f32 = self.openings.values().sum();
         self.openings.len() == openings.len()
             && openings.iter().all(|opening| self.openings.contains_key(opening))
+            && self.openings.values().all(|probability| *probability > FLOOR / 2.0)
+            && (all - 1.0).abs() < 0.01
     }
 
     /// The logits of the tokens that may come after `written`, with the likings taken back.
@@ -193,5 +196,13 @@ mod tests {
         assert!((liked.iter().sum::<f32>() - 1.0).abs() < 1e-6);
         assert!(prior.is_of(&names) && !prior.is_of(&names[..2]));
         assert!(!prior.is_of(&openings(&["a(", "b(", "d("])));
+        for damaged in [0.0, -0.4, 0.9] {
+            let mut prior = prior.clone();
+            prior.openings.insert("b(".to_owned(), damaged);
+            assert!(!prior.is_of(&names), "{damaged}");
+        }
+        let one = Prior::of(&names[..1], &scored(&[("a(", 1.0)]));
+        assert!(one.is_of(&names[..1]) && gain(&one, "a(").abs() < 1e-6);
+        assert!((gain(&one, "none()") - REFUSAL).abs() < 1e-5, "of one tool as of many");
     }
 }

@@ -1,18 +1,17 @@
 //! What llama.cpp does with the real model, and to the process that holds it.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use agentd::model::config::ModelConfig;
-use agentd::model::constraint::{Constraint, MAX_TEXTS};
+use agentd::model::constraint::Constraint;
 use agentd::model::gguf::Header;
 use agentd::model::{Ask, ModelError, State, digest, grammar};
 use rustix::process::Signal;
 use tokio::sync::mpsc;
 
 use super::support::{
-    Running, ask, executable, file, greenhouse, message, real_model, signal, start, system_prompt,
-    user, workers,
+    Running, ask, executable, file, greenhouse, keeping, message, real_model, signal, start,
+    system_prompt, user, workers,
 };
 
 #[tokio::test]
@@ -42,15 +41,6 @@ async fn answers_obey_the_grammar_whatever_is_asked() {
         assert!(answer.usage.forced > 0, "{}: {:?}", answer.text, answer.usage);
     }
     running.stop().await;
-}
-
-/// A worker of the real model that keeps its states in `folder`.
-async fn keeping(folder: &std::path::Path) -> Running {
-    let config =
-        ModelConfig { threads: 1, prefixes: Some(folder.into()), ..ModelConfig::default() };
-    let running = start(&config, &file(real_model()), executable());
-    running.ready().await;
-    running
 }
 
 #[tokio::test]
@@ -90,91 +80,6 @@ async fn a_worker_that_starts_again_restores_its_prompt_and_gives_the_same_answe
     answers.dedup();
     assert_eq!(answers.len(), 1, "{answers:?}");
     assert_eq!(folder.path().read_dir().unwrap().count(), 1);
-}
-
-/// What is liked behind a static part corrects answers, is kept over a restart, and is learnt again where it is damaged.
-#[tokio::test]
-async fn what_the_model_likes_without_a_request_is_learnt_once_and_taken_back() {
-    let folder = tempfile::tempdir().unwrap();
-    let tools = greenhouse();
-    let lark = grammar::calls(&tools.iter().collect::<Vec<_>>(), 1, None);
-    let openings = grammar::openings(&tools);
-    let prompt = vec![system_prompt(&tools)];
-    let question = [system_prompt(&tools), user("turn on the pump")];
-    let kept = || {
-        let files = folder.path().read_dir().unwrap().map(|entry| entry.unwrap().path());
-        files
-            .filter(|path| path.extension().is_some_and(|kind| kind == "prior"))
-            .collect::<Vec<_>>()
-    };
-    let (mut answers, mut liked) = (Vec::new(), String::new());
-    for life in ["without", "first", "second", "damaged"] {
-        let running = keeping(folder.path()).await;
-        let deadline = Instant::now() + Duration::from_secs(60);
-        let told = if life == "without" { Vec::new() } else { openings.clone() };
-        if life == "damaged" {
-            std::fs::write(&kept()[0], "{").unwrap();
-        }
-        let usage = running.model.prepare(prompt.clone(), told.clone(), deadline).await.unwrap();
-        assert_eq!(usage.reused > 0, life != "without", "{life}: the state is kept");
-        if life == "first" {
-            liked = std::fs::read_to_string(&kept()[0]).unwrap();
-        }
-        answers.push(running.ask_messages(question.to_vec(), &lark).await.unwrap());
-        // Nothing is computed for what is known.
-        let again = running.model.prepare(prompt.clone(), told, deadline).await.unwrap();
-        assert_eq!((again.prefilled, again.decodes), (0, 0), "{life}");
-        running.stop().await;
-        assert_eq!(kept().len(), usize::from(life != "without"), "{life}");
-    }
-    let probabilities: BTreeMap<String, f32> = serde_json::from_value(
-        serde_json::from_str::<serde_json::Value>(&liked).unwrap()["openings"].take(),
-    )
-    .unwrap();
-    assert_eq!(probabilities.keys().collect::<BTreeSet<_>>(), openings.iter().collect());
-    assert!((probabilities.values().sum::<f32>() - 1.0).abs() < 1e-4, "{probabilities:?}");
-    assert_eq!(
-        std::fs::read_to_string(&kept()[0]).unwrap(),
-        liked,
-        "it is learnt again, and is the same"
-    );
-    let told: Vec<_> =
-        answers.iter().map(|answer| (answer.text.as_str(), answer.confidence)).collect();
-    assert_eq!(told[1], told[2]);
-    assert_eq!(told[1], told[3]);
-    assert_eq!(told[0].0, told[1].0, "it is a plain command");
-    assert!((told[0].1 - told[1].1).abs() > 1e-4, "it is corrected: {told:?}");
-}
-
-#[tokio::test]
-async fn each_of_some_texts_is_scored() {
-    let running = Running::real().await;
-    let texts = ["yes", "no", "perhaps"].map(str::to_owned).to_vec();
-    let ask = |texts| Ask {
-        grammar: Constraint::OneOf(texts),
-        ..ask("Is water wet? Say yes or no.", "")
-    };
-    let answer = running.model.ask(ask(texts.clone())).await.unwrap();
-    let mut scored: Vec<_> = answer.alternatives.iter().map(|other| other.text.clone()).collect();
-    scored.push(answer.text.clone());
-    assert!(scored.iter().all(|text| texts.contains(text)), "{scored:?}");
-    let all: f32 =
-        answer.alternatives.iter().map(|other| other.confidence).sum::<f32>() + answer.confidence;
-    assert!((0.99..1.001).contains(&all), "{answer:?}");
-    scored.sort();
-    scored.dedup();
-    assert_eq!(scored.len(), 1 + answer.alternatives.len(), "however it is spelt, one answer");
-    for count in [0, MAX_TEXTS + 1] {
-        let texts = (0..count).map(|n| n.to_string()).collect();
-        let error = running.model.ask(ask(texts)).await.unwrap_err();
-        assert!(
-            matches!(&error, ModelError::Refused(why) if why.contains("1 to 128 are taken")),
-            "{error}"
-        );
-    }
-    let most = (0..MAX_TEXTS).map(|n| format!("{n:03}")).collect();
-    assert!(running.model.ask(ask(most)).await.is_ok());
-    running.stop().await;
 }
 
 #[tokio::test]

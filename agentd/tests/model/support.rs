@@ -1,6 +1,6 @@
 //! A supervisor on its way, and what is asked of it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -239,4 +239,13 @@ pub(crate) fn system_prompt(tools: &[ToolSpec]) -> Message {
         text.push_str(&format!("Request: {say}\nCall: {call}\n"));
     }
     message("system", &text)
+}
+
+/// A worker of the real model that keeps its states in `folder`.
+pub(crate) async fn keeping(folder: &Path) -> Running {
+    let config =
+        ModelConfig { threads: 1, prefixes: Some(folder.into()), ..ModelConfig::default() };
+    let running = start(&config, &file(real_model()), executable());
+    running.ready().await;
+    running
 }
