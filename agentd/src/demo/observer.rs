@@ -1,4 +1,7 @@
 //! Somebody else on the broker, who sends commands and counts what comes back.
+//!
+//! The broker keeps what comes while the observer is away: after an outage the device may well be back before
+//! it, and what it missed would look as if it had been lost.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +13,10 @@ use rumqttc_v5::{AsyncClient, Event, MqttOptions, NetworkOptions, PublishOptions
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use crate::command::Outcome;
+use crate::command::{Outcome, fresh_id};
+
+/// How long the broker keeps what comes while the observer is away.
+const SESSION_EXPIRY_SECONDS: u32 = 3600;
 
 /// What was seen.
 #[derive(Debug, Default)]
@@ -35,7 +41,10 @@ pub struct Observer {
 impl Observer {
     /// A client of the broker at this port of the loopback, for the device of this name.
     pub fn new(port: u16, device: &str) -> (Self, impl Future<Output = ()> + use<>) {
-        let mut options = MqttOptions::new("agentd-demo-observer", ("127.0.0.1", port));
+        // Its own name: what the broker still keeps for an observer before it is not for this one.
+        let id = format!("agentd-demo-observer-{}", fresh_id());
+        let mut options = MqttOptions::new(id, ("127.0.0.1", port));
+        options.set_clean_start(false).set_session_expiry_interval(Some(SESSION_EXPIRY_SECONDS));
         options.set_keep_alive(5);
         let mut network = NetworkOptions::new();
         network.set_tcp_nodelay(true);
