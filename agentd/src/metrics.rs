@@ -66,6 +66,10 @@ metrics! {
     model_tokens_forced_total: "counter",
     /// Tokens that were sampled.
     model_tokens_sampled_total: "counter",
+    /// Tokens that were guessed, to be decoded along with others.
+    model_tokens_guessed_total: "counter",
+    /// Guessed tokens that were right.
+    model_tokens_guessed_right_total: "counter",
     /// Batches that answers took part in; several answers may share one.
     model_decodes_total: "counter",
 }

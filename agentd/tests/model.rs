@@ -4,6 +4,8 @@
 
 #[path = "model/bench.rs"]
 mod bench;
+#[path = "model/guesses.rs"]
+mod guesses;
 #[path = "model/lessons.rs"]
 mod lessons;
 #[path = "model/life.rs"]

@@ -7,6 +7,9 @@ use serde::Deserialize;
 use super::catalog::{Catalog, CatalogError};
 use super::tuned;
 
+/// Tokens of an answer that are guessed at once.
+pub const DEFAULT_GUESS: u32 = 6;
+
 /// The `[model]` section. Without it the catalogue's default model is used if it is installed.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -45,6 +48,9 @@ pub struct ModelConfig {
     /// Answers that are written at once, 1 to 16. They share the context: raise it where many people speak at
     /// once, and `context` with it where commands then wait for one another.
     pub parallel: Parallel,
+    /// The most tokens of an answer that are guessed from words that stand before it, and thrown away where the model would
+    /// not have chosen them: the answer is the same. Set it to 0 where answers copy nothing of their requests.
+    pub guess_tokens: u32,
     /// The most tokens of an answer. Raise it where answers are refused as not complete.
     pub max_tokens: u32,
     /// The most calls of one answer: a sentence may do so many things. Lower it to 1 where none should do two.
@@ -77,6 +83,7 @@ impl Default for ModelConfig {
             memory_mib: 0,
             idle_seconds: 0,
             parallel: Parallel(4),
+            guess_tokens: DEFAULT_GUESS,
             max_tokens: 256,
             max_calls: 2,
             min_confidence: 0.5,

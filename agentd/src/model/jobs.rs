@@ -16,10 +16,11 @@ use llguidance::Matcher;
 
 use super::constraint::Constraint;
 use super::frame::FromWorker;
+use super::job::{Doing, Job, Scores};
 use super::llama::{CHUNK, Engine, Part};
 use super::path::Desk;
 use super::search::Search;
-use super::sequences::WARM;
+use super::sequences::{WARM, common};
 use super::share::{Need, share};
 use super::thinker::{Broken, Halt, Request, Thinker, Watch};
 use super::writing::Writing;
@@ -41,33 +42,6 @@ struct Waiting {
     matcher: Option<Matcher>,
     grammar_us: u32,
     scores: Option<Scores>,
-}
-
-/// That an answer is the scores of the openings behind a static part, and what it took to have that.
-struct Scores {
-    prefix: Vec<LlamaToken>,
-    prepared: Usage,
-}
-
-/// An ask that has its place.
-struct Job {
-    request: Request,
-    sequence: usize,
-    /// Tokens that are decided and not decoded yet.
-    pending: Vec<LlamaToken>,
-    /// Whether its prompt is decoded.
-    writes: bool,
-    /// Whether what is known of the calls behind its static part corrects its choices.
-    is_corrected: bool,
-    scores: Option<Scores>,
-    doing: Doing,
-}
-
-enum Doing {
-    /// Computes the state of a static part.
-    Preparing(Usage),
-    /// Writes an answer.
-    Writing(Box<Writing>),
 }
 
 type Say<'a> = &'a mut dyn FnMut(FromWorker);
@@ -214,7 +188,8 @@ impl Engine<'_> {
             && self.known.as_ref().is_some_and(|known| prompt.starts_with(&known.prefix));
         let pending = prompt[kept..].to_vec();
         let writes = false;
-        let job = Job { request, sequence, pending, writes, is_corrected, scores, doing };
+        let guess = Vec::new();
+        let job = Job { request, sequence, pending, guess, writes, is_corrected, scores, doing };
         // What the grammar forces at once is decoded along with the prompt.
         if let Some(job) = self.advance(job, None, say) {
             self.jobs.at_work.push(job);
@@ -225,10 +200,14 @@ impl Engine<'_> {
     fn work(&mut self, say: Say<'_>) -> Result<(), String> {
         let mut jobs = std::mem::take(&mut self.jobs.at_work);
         jobs.sort_by_key(|job| job.request.rank());
+        jobs.iter_mut().for_each(|job| job.guess.clear());
+        if let [alone] = jobs.as_mut_slice() {
+            alone.guess(self.sequences.tokens(alone.sequence), self.guess_tokens);
+        }
         let needs: Vec<Need> = jobs.iter().map(Job::need).collect();
         let shares = share(&needs, CHUNK);
         let parts = jobs.iter().zip(&shares).filter(|(_, share)| **share > 0);
-        let parts: Vec<Part<'_>> = parts.map(|(job, share)| job.part(*share)).collect();
+        let parts: Vec<Part> = parts.map(|(job, share)| job.part(*share)).collect();
         if parts.is_empty() {
             self.jobs.at_work = jobs;
             return Ok(());
@@ -236,7 +215,7 @@ impl Engine<'_> {
         let mut ends = self.decode(&parts)?.into_iter();
         for (mut job, share) in jobs.into_iter().zip(shares) {
             let end = if share > 0 { ends.next() } else { None };
-            job.pending.drain(..share);
+            job.pending.drain(..share.min(job.pending.len()));
             if share > 0 {
                 job.usage().decodes += 1;
             }
@@ -260,25 +239,14 @@ impl Engine<'_> {
             self.score_or_say(job.request, prefix, usage, say);
             return None;
         }
-        let Job { request, sequence, pending, writes, is_corrected, scores, doing } = &mut job;
+        job.writes = end.is_some();
+        let goes_on = match end {
+            None => self.open(&mut job, say),
+            Some(end) => self.choose(&mut job, end, say),
+        };
+        let Job { request, sequence, pending, scores, doing, .. } = &mut job;
         let (id, sequence) = (request.id, *sequence);
         let Doing::Writing(writing) = doing else { return Some(job) };
-        *writes = end.is_some();
-        let is_shown = request.shows && writing.is_first();
-        let (trie, held) = (self.vocabulary.tok_trie(), self.sequences.tokens(sequence).len());
-        let mut desk = Desk::new(trie, request.max_tokens, held, pending);
-        let goes_on = match end {
-            None => writing.go_on(request, &mut desk),
-            Some(end) => {
-                let known = self.known.as_ref().filter(|_| *is_corrected);
-                let prior = known.map(|known| &known.prior);
-                writing.choose(self.logits(end), prior, request, &mut desk)
-            }
-        };
-        // One piece for all that a choice brings with it: what is forced comes at once.
-        if is_shown && !desk.shown.is_empty() {
-            say(FromWorker::Piece { id, text: desk.shown });
-        }
         let ended = match goes_on {
             Ok(true) => return Some(job),
             Ok(false) => self.go_elsewhere(request, sequence, pending, writing),
@@ -298,6 +266,55 @@ impl Engine<'_> {
         self.sequences.free(sequence);
         say(ended);
         None
+    }
+
+    /// Writes what the grammar forces at once. `true`: it needs the logits after what is pending.
+    fn open(&mut self, job: &mut Job, say: Say<'_>) -> Result<bool, Halt> {
+        let Job { request, sequence, pending, doing, .. } = job;
+        let Doing::Writing(writing) = doing else { return Ok(true) };
+        let (trie, held) = (self.vocabulary.tok_trie(), self.sequences.tokens(*sequence).len());
+        let mut desk = Desk::new(trie, request.max_tokens, held, pending);
+        let goes_on = writing.go_on(request, &mut desk);
+        show(request, writing, desk.shown, say);
+        goes_on
+    }
+
+    /// Chooses by the logits at `end` of the last batch, or, where it ended in a guess, by those before it and for as long
+    /// as the guess is right. Returns as [`open`](Self::open) does.
+    fn choose(&mut self, job: &mut Job, end: i32, say: Say<'_>) -> Result<bool, Halt> {
+        let Job { request, sequence, pending, guess, is_corrected, doing, .. } = job;
+        let Doing::Writing(writing) = doing else { return Ok(true) };
+        let trie = self.vocabulary.tok_trie();
+        let known = self.known.as_ref().filter(|_| *is_corrected);
+        let prior = known.map(|known| &known.prior);
+        let mut right = 0;
+        let goes_on = loop {
+            let left = guess.len() - right;
+            let held = self.sequences.tokens(*sequence).len() - left;
+            let logits = self.logits(end - i32::try_from(left).unwrap_or_default());
+            let mut desk = Desk::new(trie, request.max_tokens, held, pending);
+            let goes_on = writing.choose(logits, prior, request, &mut desk);
+            show(request, writing, desk.shown, say);
+            let decoded = common(pending, &guess[right..]);
+            pending.drain(..decoded);
+            right += decoded;
+            if !pending.is_empty() || decoded == 0 || !matches!(goes_on, Ok(true)) {
+                break goes_on;
+            }
+        };
+        let usage = &mut writing.usage;
+        usage.guessed += count(guess.len());
+        usage.guessed_right += count(right);
+        let wrong = guess.len() - right;
+        if wrong > 0 && matches!(goes_on, Ok(true)) {
+            let (sequence, tokens) = (*sequence, self.sequences.tokens(*sequence));
+            let held = tokens[..tokens.len() - wrong].to_vec();
+            if !self.shorten(sequence, held.len()) {
+                // A model that cannot go back has to begin again.
+                pending.splice(..0, held);
+            }
+        }
+        goes_on
     }
 
     /// After a way of an answer has come to its end: whether there is another one to be gone.
@@ -332,22 +349,10 @@ impl Jobs {
     }
 }
 
-impl Job {
-    fn need(&self) -> Need {
-        let priority = self.request.priority;
-        Need { tokens: self.pending.len(), priority, writes: self.writes }
-    }
-
-    fn part(&self, share: usize) -> Part<'_> {
-        let ends = share == self.pending.len() && matches!(self.doing, Doing::Writing(_));
-        Part { sequence: self.sequence, tokens: &self.pending[..share], logits: ends }
-    }
-
-    fn usage(&mut self) -> &mut Usage {
-        match &mut self.doing {
-            Doing::Preparing(usage) => usage,
-            Doing::Writing(writing) => &mut writing.usage,
-        }
+/// Says what was written, where it is wanted: one piece for all that a choice brings with it.
+fn show(request: &Request, writing: &Writing, text: String, say: Say<'_>) {
+    if request.shows && writing.is_first() && !text.is_empty() {
+        say(FromWorker::Piece { id: request.id, text });
     }
 }
 

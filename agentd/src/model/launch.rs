@@ -8,14 +8,14 @@ pub(super) fn arguments(config: &ModelConfig, source: &Source) -> Vec<String> {
         Source::File { path, .. } => ("--model", path),
         Source::Script(path) => ("--scripted", path),
     };
-    let [context, threads, parallel, memory] =
-        [config.context, config.threads, config.parallel.get(), config.memory_mib]
-            .map(|n| n.to_string());
+    let ModelConfig { context, threads, parallel, memory_mib, guess_tokens, .. } = config;
+    let [context, threads, parallel, memory, guess] =
+        [*context, *threads, parallel.get(), *memory_mib, *guess_tokens].map(|n| n.to_string());
     let path = path.to_string_lossy().into_owned();
     let mut arguments: Vec<String> = [
         ["worker", option, &path].as_slice(),
         &["--context", &context, "--threads", &threads, "--parallel", &parallel],
-        &["--memory-mib", &memory],
+        &["--memory-mib", &memory, "--guess-tokens", &guess],
     ]
     .concat()
     .into_iter()
@@ -45,7 +45,7 @@ mod tests {
             ModelConfig { context: 512, threads: 3, adapter, prefixes, ..ModelConfig::default() };
         let source = Source::File { name: "m".into(), path: "/m.gguf".into() };
         let told = arguments(&config, &source).join(" ");
-        let expected = "worker --model /m.gguf --context 512 --threads 3 --parallel 4 --memory-mib 0 --adapter /a.gguf --prefixes /kept";
+        let expected = "worker --model /m.gguf --context 512 --threads 3 --parallel 4 --memory-mib 0 --guess-tokens 6 --adapter /a.gguf --prefixes /kept";
         assert_eq!(told, expected);
         let config = ModelConfig { gpu_layers: Some(0), ..config };
         assert!(arguments(&config, &source).join(" ").contains("--gpu-layers 0"));

@@ -52,14 +52,16 @@ pub struct Engine<'m> {
     pub(super) known: Option<Known>,
     /// Where the states of prompts are kept over a restart.
     prefixes: Option<Prefixes>,
+    /// The most tokens of an answer that are guessed at once.
+    pub(super) guess_tokens: usize,
 }
 
 /// Some tokens of one sequence in a batch.
-pub(super) struct Part<'a> {
+pub(super) struct Part {
     pub(super) sequence: usize,
-    pub(super) tokens: &'a [LlamaToken],
-    /// Whether the logits after its last token are wanted.
-    pub(super) logits: bool,
+    pub(super) tokens: Vec<LlamaToken>,
+    /// After so many of its last tokens the logits are wanted.
+    pub(super) logits: usize,
 }
 
 impl<'m> Engine<'m> {
@@ -114,12 +116,19 @@ impl<'m> Engine<'m> {
             context,
             known: None,
             prefixes: None,
+            guess_tokens: 0,
         })
     }
 
     /// The context's size in tokens, which llama.cpp may have rounded up.
     pub fn n_ctx(&self) -> u32 {
         self.context.n_ctx()
+    }
+
+    /// Guesses up to `most` tokens of an answer at once ([`lookup`](super::lookup)), where the model can go back.
+    pub fn guess_up_to(&mut self, most: u32) {
+        let can_go_back = !self.model.is_recurrent() && !self.model.is_hybrid();
+        self.guess_tokens = if can_go_back { most as usize } else { 0 };
     }
 
     /// Keeps the states of prompts over a restart.
@@ -172,14 +181,14 @@ impl<'m> Engine<'m> {
         is_there
     }
 
-    /// Decodes tokens of several sequences in one batch. Returns, for each part, where its logits are.
-    pub(super) fn decode(&mut self, parts: &[Part<'_>]) -> Result<Vec<i32>, String> {
+    /// Decodes tokens of several sequences in one batch. Returns, for each part, where its last token is.
+    pub(super) fn decode(&mut self, parts: &[Part]) -> Result<Vec<i32>, String> {
         self.batch.clear();
         for part in parts {
             let held = self.sequences.tokens(part.sequence).len();
             let sequence = number(part.sequence);
             for (i, token) in part.tokens.iter().enumerate() {
-                let logits = part.logits && i + 1 == part.tokens.len();
+                let logits = i + part.logits >= part.tokens.len();
                 self.batch
                     .add(*token, number(held + i), &[sequence], logits)
                     .map_err(|e| e.to_string())?;
@@ -195,7 +204,7 @@ impl<'m> Engine<'m> {
         });
         let ends = ends.collect();
         for part in parts {
-            self.sequences.extend(part.sequence, part.tokens);
+            self.sequences.extend(part.sequence, &part.tokens);
         }
         Ok(ends)
     }

@@ -28,11 +28,13 @@ pub mod gguf;
 pub mod grammar;
 mod handle;
 mod in_hand;
+mod job;
 mod jobs;
 pub mod ladder;
 mod launch;
 pub mod llama;
 pub mod loaded;
+mod lookup;
 pub mod manager;
 pub mod merge;
 pub mod needs;
@@ -135,6 +137,12 @@ pub struct Usage {
     pub forced: u32,
     /// Tokens that were sampled.
     pub sampled: u32,
+    /// Tokens that were guessed, to be decoded along with those that were decided.
+    #[serde(default)]
+    pub guessed: u32,
+    /// Tokens of the guesses that the model then chose, or the grammar forced.
+    #[serde(default)]
+    pub guessed_right: u32,
     /// Batches that its tokens were decoded in.
     #[serde(default)]
     pub decodes: u32,

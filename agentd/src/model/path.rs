@@ -141,6 +141,17 @@ impl Path {
         }
     }
 
+    /// How many of a guess's tokens the grammar admits from here on.
+    pub(super) fn admits(&mut self, guess: &[LlamaToken]) -> usize {
+        let tokens: Vec<u32> = guess.iter().map(|token| token.0.cast_unsigned()).collect();
+        self.matcher.validate_tokens(&tokens).unwrap_or(0)
+    }
+
+    /// What is written of it.
+    pub(super) fn text(&self) -> &str {
+        self.pieces.text()
+    }
+
     /// The text, once it has come to its end.
     pub(super) fn finish(self) -> Result<String, Halt> {
         // A matcher that erred is stopped too, and what it let through is no answer.

@@ -351,6 +351,8 @@ impl Supervisor {
                     self.metrics.model_tokens_prefilled_total.add(usage.prefilled.into());
                     self.metrics.model_tokens_forced_total.add(usage.forced.into());
                     self.metrics.model_tokens_sampled_total.add(usage.sampled.into());
+                    self.metrics.model_tokens_guessed_total.add(usage.guessed.into());
+                    self.metrics.model_tokens_guessed_right_total.add(usage.guessed_right.into());
                     self.metrics.model_decodes_total.add(usage.decodes.into());
                 }
                 is_ours

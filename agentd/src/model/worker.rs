@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 
 use super::adapter::Adapter;
-use super::config::Parallel;
+use super::config::{DEFAULT_GUESS, Parallel};
 use super::dialect::TURNS;
 use super::frame::{self, FrameError, FrameReader, FromWorker, ToWorker};
 use super::loaded::Loaded;
@@ -66,6 +66,9 @@ pub struct WorkerArgs {
     /// Asks that are answered at once, 1 to 16.
     #[arg(long, default_value = "4")]
     pub parallel: Parallel,
+    /// The most tokens of an answer that are guessed at once; 0: none.
+    #[arg(long, default_value_t = DEFAULT_GUESS)]
+    pub guess_tokens: u32,
     /// Where the states of prompts are kept over a restart.
     #[arg(long)]
     pub prefixes: Option<PathBuf>,
@@ -166,6 +169,7 @@ fn work(
         loaded.speaks_turns();
     }
     let mut engine = loaded.engine(args.context, threads, args.parallel.get()).map_err(unusable)?;
+    engine.guess_up_to(args.guess_tokens);
     if let Some(folder) = &args.prefixes {
         engine.keep_prefixes(Prefixes::new(folder.clone(), &format!("{sha256}{adapter_sha256}")));
     }

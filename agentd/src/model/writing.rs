@@ -10,8 +10,10 @@
 //! Bounds: as many ways are gone as the [search](Search) says, each with at most the tokens of the ask, by one sequence,
 //! one after the other.
 
+use llama_cpp_2::token::LlamaToken;
 use llguidance::Matcher;
 
+use super::lookup;
 use super::path::{Desk, Fork, Path};
 use super::prior::Prior;
 use super::search::Search;
@@ -64,6 +66,30 @@ impl Writing {
         let Some(mut path) = self.path.take() else { return Ok(false) };
         let goes_on = path.choose(logits, self.search, prior, &mut self.forks, desk);
         self.keep(path, goes_on, request, desk)
+    }
+
+    /// What it may go on with behind `text`, which it has come to: `most` tokens at most, which its grammar admits and
+    /// for which there is room in an answer of `max_tokens`.
+    pub(super) fn guess(
+        &mut self,
+        text: &[LlamaToken],
+        most: usize,
+        max_tokens: u32,
+    ) -> Vec<LlamaToken> {
+        let Some(path) = &mut self.path else { return Vec::new() };
+        let most = most.min(max_tokens.saturating_sub(path.tokens) as usize);
+        let shortest = match self.search {
+            // It would be gone back from nearly all that is guessed.
+            Search::Whole => return Vec::new(),
+            // Names and values are chosen, texts are copied: there one word of the request leads to the next one.
+            Search::Likeliest if path.text().matches('"').count() % 2 == 0 => return Vec::new(),
+            Search::Likeliest => 1,
+            Search::None => 2,
+        };
+        let mut guess = lookup::guess(text, shortest, most);
+        let admitted = path.admits(&guess);
+        guess.truncate(admitted);
+        guess
     }
 
     /// The way that is to be gone next, if there is one that is worth it.

@@ -1,0 +1,73 @@
+//! One ask that has its place: what is to be decoded for it next, and what is done with it then.
+
+use llama_cpp_2::token::LlamaToken;
+
+use super::Usage;
+use super::llama::{CHUNK, Part};
+use super::share::Need;
+use super::thinker::Request;
+use super::writing::Writing;
+
+/// An ask that has its place.
+pub(super) struct Job {
+    pub(super) request: Request,
+    pub(super) sequence: usize,
+    /// Tokens that are decided and not decoded yet.
+    pub(super) pending: Vec<LlamaToken>,
+    /// Tokens that may come behind them, which are decoded along with them.
+    pub(super) guess: Vec<LlamaToken>,
+    /// Whether its prompt is decoded.
+    pub(super) writes: bool,
+    /// Whether what is known of the calls behind its static part corrects its choices.
+    pub(super) is_corrected: bool,
+    pub(super) scores: Option<Scores>,
+    pub(super) doing: Doing,
+}
+
+/// That an answer is the scores of the openings behind a static part, and what it took to have that.
+pub(super) struct Scores {
+    pub(super) prefix: Vec<LlamaToken>,
+    pub(super) prepared: Usage,
+}
+
+/// What an ask is about.
+pub(super) enum Doing {
+    /// Computes the state of a static part.
+    Preparing(Usage),
+    /// Writes an answer.
+    Writing(Box<Writing>),
+}
+
+impl Job {
+    /// Guesses what comes next of an answer, behind the tokens that are `held` and those that are pending: `most` tokens
+    /// at most, and not more than there is room for in the answer and in a batch.
+    pub(super) fn guess(&mut self, held: &[LlamaToken], most: usize) {
+        let Doing::Writing(writing) = &mut self.doing else { return };
+        if most == 0 || !self.writes || self.pending.is_empty() {
+            return;
+        }
+        let room = CHUNK.saturating_sub(self.pending.len()).min(most);
+        self.guess = writing.guess(&[held, &self.pending].concat(), room, self.request.max_tokens);
+    }
+
+    pub(super) fn need(&self) -> Need {
+        let priority = self.request.priority;
+        let tokens = self.pending.len() + self.guess.len();
+        Need { tokens, priority, writes: self.writes }
+    }
+
+    /// The next `share` tokens of it.
+    pub(super) fn part(&self, share: usize) -> Part {
+        let (decided, guess) = (&self.pending, &self.guess);
+        let tokens = decided.iter().chain(guess).take(share).copied().collect();
+        let ends = share >= decided.len() && matches!(self.doing, Doing::Writing(_));
+        Part { sequence: self.sequence, tokens, logits: if ends { 1 + guess.len() } else { 0 } }
+    }
+
+    pub(super) fn usage(&mut self) -> &mut Usage {
+        match &mut self.doing {
+            Doing::Preparing(usage) => usage,
+            Doing::Writing(writing) => &mut writing.usage,
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What an answer may go on with, guessed from what stands before it: an answer often copies words of its request.
+//!
+//! A guess costs no model. It is decoded in the same batch as what is decided already, and what of it the model would
+//! not have chosen is taken back (`jobs`): the answer is the same as without, with fewer runs of the model. A token
+//! more in a batch costs about a third of a run of its own, so that a guess has to be right every other time.
+//!
+//! Bounds: a guess has as many tokens as `model.guess_tokens`, and one batch; it is made for who is alone at work, since
+//! others would have to wait for it.
+
+use llama_cpp_2::token::LlamaToken;
+
+/// So many tokens at the end of a text are looked for, where so many are found; more would find the same place.
+const LONGEST: usize = 4;
+
+/// What followed the last time that the end of `text` stood in it before: `most` tokens at most, none where fewer than
+/// `shortest` tokens of the end did.
+pub(super) fn guess(text: &[LlamaToken], shortest: usize, most: usize) -> Vec<LlamaToken> {
+    for n in (shortest.max(1)..=LONGEST).rev() {
+        let Some(before) = text.len().checked_sub(n) else { continue };
+        let end = &text[before..];
+        // The last place: an answer comes back to its own request rather than to one long before it.
+        if let Some(at) = text[..text.len() - 1].windows(n).rposition(|window| window == end) {
+            return text[at + n..].iter().copied().take(most).collect();
+        }
+    }
+    Vec::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens(words: &str) -> Vec<LlamaToken> {
+        words.bytes().map(|byte| LlamaToken::new(byte.into())).collect()
+    }
+
+    fn guessed(text: &str, shortest: usize, most: usize) -> String {
+        let guess = guess(&tokens(text), shortest, most);
+        guess.iter().map(|token| char::from(u8::try_from(token.0).unwrap())).collect()
+    }
+
+    #[test]
+    fn what_followed_the_longest_and_the_last_of_equal_ends_is_guessed() {
+        assert_eq!(guessed("check the pump. check the", 2, 5), " pump");
+        assert_eq!(guessed("xab1 yab2 xab", 2, 1), "1", "three tokens before two");
+        assert_eq!(guessed("ab1 ab2 ab", 2, 1), "2");
+    }
+
+    #[test]
+    fn the_bounds_hold_at_and_one_off() {
+        assert_eq!(guessed("ab1 zab", 2, 9), "1 zab", "as far as there is text");
+        assert_eq!(guessed("ab1 zab", 3, 9), "", "only two are the same");
+        assert_eq!(guessed("ab1 zab", 2, 0), "");
+        for text in ["", "a", "aa"] {
+            assert_eq!(guessed(text, 2, 9), "", "{text}");
+        }
+        assert_eq!(guessed("aaa", 2, 9), "a", "it may overlap");
+        assert_eq!(guessed("aa", 1, 9), "a");
+        assert_eq!(guessed("aa", 0, 9), "a", "nothing follows from nothing");
+    }
+}

@@ -1,0 +1,99 @@
+//! What is guessed of an answer changes nothing in it, and saves runs of the model.
+
+use agentd::ground::Grounds;
+use agentd::model::config::ModelConfig;
+use agentd::model::constraint::Constraint;
+use agentd::model::{Answer, Ask, Message, grammar};
+
+use super::support::{
+    Running, ask, executable, file, greenhouse, real_model, start, system_prompt, user,
+};
+
+/// A worker that guesses up to so many tokens at once.
+async fn guessing(guess_tokens: u32) -> Running {
+    let config = ModelConfig { threads: 1, guess_tokens, ..ModelConfig::default() };
+    let running = start(&config, &file(real_model()), executable());
+    running.ready().await;
+    running
+}
+
+/// The same asks without guesses and with them, one after the other.
+async fn both(asks: &[(Vec<Message>, Constraint)]) -> Vec<[Answer; 2]> {
+    let (without, with) = (guessing(0).await, guessing(6).await);
+    let mut answers = Vec::new();
+    for (messages, grammar) in asks {
+        let ask = || Ask {
+            messages: messages.clone(),
+            grammar: grammar.clone(),
+            max_tokens: 100,
+            ..ask("", "")
+        };
+        let pair = [without.model.ask(ask()).await, with.model.ask(ask()).await];
+        answers.push(pair.map(|answer| answer.expect("an answer")));
+    }
+    let right = with.metrics.model_tokens_guessed_right_total.get();
+    assert_eq!(
+        right,
+        answers.iter().map(|[_, with]| u64::from(with.usage.guessed_right)).sum::<u64>()
+    );
+    without.stop().await;
+    with.stop().await;
+    answers
+}
+
+#[tokio::test]
+async fn words_of_the_request_are_guessed_and_the_call_is_the_same_in_fewer_runs() {
+    let mut tools = greenhouse();
+    tools.retain(|tool| tool.name != "average");
+    let verbatim = |tool: &mut agentd_tools::ToolSpec| {
+        let text = tool.params.get_mut("text").expect("a parameter");
+        text.verbatim = true;
+    };
+    tools.iter_mut().filter(|tool| tool.name == "note").for_each(verbatim);
+    let said = [
+        "write into the log book that the gutter on the north side leaks again",
+        "log that two of the seed trays by the door have mould",
+        "turn on the pump",
+        "note: the filter was changed and the filter housing has a crack in it",
+    ];
+    let asks: Vec<_> = said
+        .iter()
+        .map(|words| {
+            let specs: Vec<_> = tools.iter().collect();
+            let lark = grammar::calls(&specs, 1, Some(&Grounds::of(words)));
+            (vec![system_prompt(&tools), user(words)], lark.as_str().into())
+        })
+        .collect();
+    let answers = both(&asks).await;
+    for [without, with] in &answers {
+        println!("{}\n  {:?}\n  {:?}", with.text, without.usage, with.usage);
+        assert_eq!(with.text, without.text);
+        assert!((with.confidence - without.confidence).abs() < 0.01, "{with:?} {without:?}");
+        assert_eq!(without.usage.guessed, 0);
+        assert!(with.usage.decodes <= without.usage.decodes, "{with:?} {without:?}");
+    }
+    let runs = |of: usize| answers.iter().map(|pair| pair[of].usage.decodes).sum::<u32>();
+    assert!(runs(1) < runs(0), "{} {}", runs(1), runs(0));
+    let is_note = |pair: &&[Answer; 2]| pair[1].text.starts_with("note(");
+    assert!(answers.iter().filter(is_note).any(|pair| pair[1].usage.guessed_right > 3));
+}
+
+#[tokio::test]
+async fn a_wrong_guess_is_taken_back_and_the_free_text_is_the_same() {
+    let free = || Constraint::Regex("(.|\n){1,400}".to_owned());
+    let asks: Vec<_> = [
+        "Repeat this sentence three times: The pump in the left greenhouse drips.",
+        "Write the numbers from one to ten as words, and then again.",
+    ]
+    .map(|words| (vec![user(words)], free()))
+    .to_vec();
+    let answers = both(&asks).await;
+    for [without, with] in &answers {
+        println!("{}\n  {:?}\n  {:?}", with.text, without.usage, with.usage);
+        assert_eq!(with.text, without.text);
+        assert!(with.usage.decodes <= without.usage.decodes, "{with:?} {without:?}");
+    }
+    let count = |of: fn(&Answer) -> u32| answers.iter().map(|pair| of(&pair[1])).sum::<u32>();
+    let (guessed, right) = (count(|a| a.usage.guessed), count(|a| a.usage.guessed_right));
+    assert!(right > 10 && guessed > right, "{right} of {guessed}");
+}
