@@ -103,6 +103,13 @@ arm64: ## Cross-build the daemon for arm64 with Debian's toolchain
 test-arm64: arm64 $(MODEL_FILE) ## Run the arm64 daemon under qemu: check, ask, one model command
 	@AGENTD_TEST_MODEL=$(MODEL_FILE) scripts/arm64-test
 
+.PHONY: arm64-variants
+arm64-variants: $(MODEL_FILE) ## The same with kernels for each generation of processors beside it, tried as on a Pi 4 and a Pi 5
+	@scripts/setup build
+	@scripts/arm64-toolchain
+	@scripts/arm64-build --variants
+	@AGENTD_TEST_MODEL=$(MODEL_FILE) scripts/arm64-test --variants
+
 .PHONY: yocto
 yocto: ## Generate the crates list of the recipe from Cargo.lock
 	scripts/yocto-crates

@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
+use agentd_tools::near::nearest;
 use agentd_tools::{EffectKind, SerialSpec, ToolSpec};
 use config::{Environment, File, FileFormat};
 use indexmap::IndexMap;
@@ -178,7 +179,8 @@ impl Config {
     fn check_poll(&self, poll: &PollConfig, tools: &[&str], problems: &mut Vec<String>) {
         let place = format!("poll of `{}`", poll.tool);
         let Some(tool) = self.tool.iter().find(|tool| tool.name == poll.tool) else {
-            let hint = nearest(&poll.tool, tools).map(|n| format!("; did you mean `{n}`?"));
+            let hint = nearest(&poll.tool, tools.iter().copied())
+                .map(|n| format!("; did you mean `{n}`?"));
             problems.push(format!("{place}: there is no such tool{}", hint.unwrap_or_default()));
             return;
         };
@@ -195,21 +197,6 @@ impl Config {
     }
 }
 
-/// The longest name that others are compared with, in bytes: the comparison takes memory and time for each
-/// pair of letters.
-const MAX_NEAR_BYTES: usize = 64;
-
-/// The nearest of some names, where one is near enough to be meant.
-pub fn nearest<'a>(name: &str, names: &[&'a str]) -> Option<&'a str> {
-    if name.len() > MAX_NEAR_BYTES {
-        return None;
-    }
-    let distance = |other: &&str| strsim::damerau_levenshtein(name, other);
-    // One that shares no letter is not meant, however short it is.
-    let near = |n: &&str| distance(n) <= 2.max(n.len() / 3) && distance(n) < n.len();
-    names.iter().copied().filter(near).min_by_key(distance)
-}
-
 /// serde's words, with the nearest name where a key or a word is not known.
 fn explain(key: &str, message: &str) -> String {
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
@@ -223,7 +210,7 @@ fn explain(key: &str, message: &str) -> String {
     } else {
         return format!("`{key}`: {message}");
     };
-    match nearest(given, known) {
+    match nearest(given, known.iter().copied()) {
         Some(name) => format!("{what}; did you mean `{name}`?"),
         None if known.is_empty() => what,
         None => format!("{what}; it can be {}", known.join(", ")),
@@ -314,17 +301,6 @@ mod tests {
         let tool = "[[tool]]\nname='t'\ndescription='d'\nkind='serial'\nport='bord'\nsend='X'\n\
                     expect='^OK$'\n[[serial]]\nname='board'\npath='/dev/x'\n";
         refused(tool, &["bord", "board"]);
-    }
-
-    #[test]
-    fn a_name_at_the_bound_is_compared_and_one_over_is_not() {
-        let name = "a".repeat(MAX_NEAR_BYTES);
-        assert_eq!(nearest(&name, &[&name]), Some(name.as_str()));
-        let longer = "a".repeat(MAX_NEAR_BYTES + 1);
-        assert_eq!(nearest(&longer, &[&longer]), None);
-        // As large as a file may be: compared, it would take more memory than there is.
-        let huge = "a".repeat(500_000);
-        assert_eq!(nearest(&huge, &[&huge]), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ pub mod check;
 mod connection;
 pub mod device;
 pub mod line;
-mod near;
+pub mod near;
 pub mod note;
 mod owed;
 pub mod param;

@@ -7,11 +7,8 @@
 const MAX_CHARS: usize = 64;
 
 /// The known name that is nearest to `given`, if one is near enough to be a slip of the pen: one
-/// edit, and one more for each four characters.
-pub(crate) fn nearest<'a>(
-    given: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+/// edit, and one more for each four characters, but not all of them.
+pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let chars = given.chars().count();
     if chars > MAX_CHARS {
         return None;
@@ -21,7 +18,7 @@ pub(crate) fn nearest<'a>(
     known
         .into_iter()
         .map(|name| (distance(name), name))
-        .filter(|(distance, _)| *distance <= 1 + chars / 4)
+        .filter(|(distance, _)| *distance <= 1 + chars / 4 && *distance < chars)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
 }
@@ -41,6 +38,7 @@ mod tests {
         assert_eq!(nearest("bord", known), Some("board"));
         assert_eq!(nearest("METRE", known), Some("meter"));
         assert_eq!(nearest("printer", known), None);
+        assert_eq!(nearest("b", ["x"]), None, "not one letter is the same");
     }
 
     #[test]
@@ -49,5 +47,8 @@ mod tests {
         assert_eq!(nearest(&name, [name.as_str()]), Some(name.as_str()));
         let longer = "a".repeat(MAX_CHARS + 1);
         assert_eq!(nearest(&longer, [longer.as_str()]), None);
+        // As large as a file may be: compared, it would take more memory than there is.
+        let huge = "a".repeat(500_000);
+        assert_eq!(nearest(&huge, [huge.as_str()]), None);
     }
 }

@@ -4,6 +4,7 @@
 
 use llama_cpp_2::{LlamaBackendDeviceType as Kind, list_llama_ggml_backend_devices};
 
+use super::kernels;
 use super::needs::Needs;
 
 /// What a GPU is left beside weights and context, in bytes: what a batch is computed in, and the driver's own.
@@ -14,7 +15,7 @@ const LEFT: u64 = 256 * 1024 * 1024;
 pub struct Device {
     /// As llama.cpp names it: `CPU`, `CUDA0`, `Vulkan0`.
     pub name: String,
-    /// What it is: `NVIDIA Orin`.
+    /// What it is: `NVIDIA Orin`, `CPU, kernels for armv8.2_2`.
     pub description: String,
     /// Whether it is a GPU, a part of the processor's chip or a card of its own.
     pub is_gpu: bool,
@@ -33,11 +34,13 @@ pub struct Plan {
 
 /// The devices that this build can use on this board.
 pub fn all() -> Vec<Device> {
-    let device = |device: llama_cpp_2::LlamaBackendDevice| Device {
-        name: device.name,
-        description: device.description,
-        is_gpu: matches!(device.device_type, Kind::Gpu | Kind::IntegratedGpu),
-        free: device.memory_free as u64,
+    kernels::load();
+    let kernels = kernels::generation().map(|name| format!(", kernels for {name}"));
+    let kernels = kernels.unwrap_or_default();
+    let device = |device: llama_cpp_2::LlamaBackendDevice| {
+        let is_gpu = matches!(device.device_type, Kind::Gpu | Kind::IntegratedGpu);
+        let description = device.description + if is_gpu { "" } else { &kernels };
+        Device { name: device.name, description, is_gpu, free: device.memory_free as u64 }
     };
     list_llama_ggml_backend_devices().into_iter().map(device).collect()
 }

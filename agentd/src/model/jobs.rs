@@ -302,14 +302,12 @@ impl Engine<'_> {
                 break goes_on;
             }
         };
-        let usage = &mut writing.usage;
-        usage.guessed += count(guess.len());
-        usage.guessed_right += count(right);
+        writing.was_guessed(guess.len(), right);
         let wrong = guess.len() - right;
-        if wrong > 0 && matches!(goes_on, Ok(true)) {
+        if wrong > 0 {
             let (sequence, tokens) = (*sequence, self.sequences.tokens(*sequence));
             let held = tokens[..tokens.len() - wrong].to_vec();
-            if !self.shorten(sequence, held.len()) {
+            if !self.shorten(sequence, held.len()) && matches!(goes_on, Ok(true)) {
                 // A model that cannot go back has to begin again.
                 pending.splice(..0, held);
             }
@@ -328,10 +326,12 @@ impl Engine<'_> {
         while let Some(fork) = writing.next_fork() {
             // What is left of the way before is decided and wanted by nobody.
             pending.clear();
-            if !self.shorten(sequence, fork.at) {
+            let (held, again) = fork.back(self.sequences.tokens(sequence));
+            pending.extend_from_slice(again);
+            if !self.shorten(sequence, held) {
                 return Ok(false);
             }
-            let (trie, held) = (self.vocabulary.tok_trie(), fork.at);
+            let trie = self.vocabulary.tok_trie();
             let mut desk = Desk::new(trie, request.max_tokens, held, pending);
             if writing.take(fork, request, &mut desk)? {
                 return Ok(true);

@@ -9,6 +9,7 @@ use llama_cpp_2::model::{LlamaLoraAdapter, LlamaModel};
 
 use super::adapter::Adapter;
 use super::devices::{self, Device, Plan};
+use super::kernels;
 use super::llama::Engine;
 
 /// A model that is in memory.
@@ -27,6 +28,7 @@ impl Loaded {
         progress: impl FnMut(f32) -> bool + 'static,
         plan: impl FnOnce(&[Device]) -> Plan,
     ) -> Result<(Self, Plan), String> {
+        kernels::load();
         let backend = LlamaBackend::init().map_err(|e| e.to_string())?;
         let plan = plan(&devices::all());
         Ok((Self::load(backend, path, progress, plan.layers)?, plan))
@@ -34,6 +36,7 @@ impl Loaded {
 
     /// The same, without llama.cpp's log, which only a supervisor reads.
     pub(crate) fn quietly(path: &Path) -> Result<Self, String> {
+        kernels::load();
         let mut backend = LlamaBackend::init().map_err(|e| e.to_string())?;
         backend.void_logs();
         Self::load(backend, path, |_| true, 0)

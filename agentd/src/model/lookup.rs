@@ -1,15 +1,18 @@
 //! What an answer may go on with, guessed from what stands before it: an answer often copies words of its request.
 //!
 //! A guess costs no model. It is decoded in the same batch as what is decided already, and what of it the model would
-//! not have chosen is taken back (`jobs`): the answer is the same as without, with fewer runs of the model. A token
-//! more in a batch costs about a third of a run of its own, so that a guess has to be right every other time.
+//! not have chosen is taken back (`jobs`): the answer is the same as without, but for a tie of two tokens
+//! that is decided by the rounding of a batch, with fewer runs of the model. A token
+//! more in a batch costs half as much as a run of its own or more, where the model is small, so that a guess must be right
+//! more often than not: where the grammar leaves little but to copy, and in free text after three tokens that stood
+//! together before, the more the better it went.
 //!
 //! Bounds: a guess has as many tokens as `model.guess_tokens`, and one batch; it is made for who is alone at work, since
-//! others would have to wait for it.
+//! others would have to wait for it. To look whether a grammar admits it costs a few states of its lexer.
 
 use llama_cpp_2::token::LlamaToken;
 
-/// So many tokens at the end of a text are looked for, where so many are found; more would find the same place.
+/// No more tokens at the end of a text are looked for: of places where so many are the same the last one will do.
 const LONGEST: usize = 4;
 
 /// What followed the last time that the end of `text` stood in it before: `most` tokens at most, none where fewer than

@@ -30,6 +30,7 @@ mod handle;
 mod in_hand;
 mod job;
 mod jobs;
+pub mod kernels;
 pub mod ladder;
 mod launch;
 pub mod llama;

@@ -9,6 +9,7 @@ use super::choice::{Choice, choices};
 use super::pieces::Pieces;
 use super::prior::Prior;
 use super::search::Search;
+use super::sequences::common;
 use super::thinker::Halt;
 
 /// An answer as far as it is written.
@@ -17,7 +18,9 @@ pub(super) struct Path {
     /// What it may go on with, where there is a choice.
     allowed: Option<SimpleVob>,
     pieces: Pieces,
-    /// Tokens that it has.
+    /// What it has in its sequence, behind the prompt.
+    written: Vec<LlamaToken>,
+    /// Tokens that it has, with the one that ends it.
     pub(super) tokens: u32,
     /// The sum of the logarithms of its choices' probabilities.
     pub(super) log_probability: f32,
@@ -30,7 +33,7 @@ pub(super) struct Fork {
     /// The token that was not chosen.
     token: u32,
     /// How many tokens its sequence had there.
-    pub(super) at: usize,
+    at: usize,
 }
 
 /// What a path is written with.
@@ -38,7 +41,7 @@ pub(super) struct Desk<'a> {
     pub(super) trie: &'a TokTrie,
     /// The most tokens of an answer.
     pub(super) max_tokens: u32,
-    /// How many tokens the sequence has.
+    /// How many tokens the sequence has that are decided.
     pub(super) held: usize,
     /// Gets the tokens that are decided and not decoded yet.
     pub(super) pending: &'a mut Vec<LlamaToken>,
@@ -65,7 +68,8 @@ impl Path {
     /// A path on which nothing is written yet.
     pub(super) fn new(matcher: Matcher) -> Self {
         let pieces = Pieces::default();
-        Self { matcher, allowed: None, pieces, tokens: 0, log_probability: 0.0 }
+        let written = Vec::new();
+        Self { matcher, allowed: None, pieces, written, tokens: 0, log_probability: 0.0 }
     }
 
     /// Writes what is forced. `true`: there is a choice, which needs the logits after what is pending; `false`: it
@@ -136,6 +140,7 @@ impl Path {
             matcher: self.matcher.deep_clone(),
             allowed: None,
             pieces: self.pieces.clone(),
+            written: self.written.clone(),
             tokens: self.tokens,
             log_probability: self.log_probability + log_probability,
         }
@@ -145,6 +150,11 @@ impl Path {
     pub(super) fn admits(&mut self, guess: &[LlamaToken]) -> usize {
         let tokens: Vec<u32> = guess.iter().map(|token| token.0.cast_unsigned()).collect();
         self.matcher.validate_tokens(&tokens).unwrap_or(0)
+    }
+
+    /// How many tokens it may go on with.
+    pub(super) fn width(&self) -> usize {
+        self.allowed.as_ref().map_or(0, SimpleVob::num_set)
     }
 
     /// What is written of it.
@@ -183,7 +193,9 @@ impl Path {
         }
         self.tokens += 1;
         desk.shown.push_str(self.pieces.push(&desk.trie.decode(&[token])));
-        desk.pending.push(LlamaToken::new(token.cast_signed()));
+        let token = LlamaToken::new(token.cast_signed());
+        self.written.push(token);
+        desk.pending.push(token);
         Ok(())
     }
 }
@@ -192,6 +204,15 @@ impl Fork {
     /// How probable the way is so far, as a logarithm.
     pub(super) fn log_probability(&self) -> f32 {
         self.path.log_probability
+    }
+
+    /// Where its sequence, which may have gone other ways since, has to go back to, and what is to be decoded again behind
+    /// that.
+    pub(super) fn back(&self, held: &[LlamaToken]) -> (usize, &[LlamaToken]) {
+        let written = self.path.written.as_slice();
+        let begin = self.at - written.len();
+        let same = common(held.get(begin..).unwrap_or_default(), written);
+        (begin + same, &written[same..])
     }
 
     /// Takes the way. Returns it with what [`Path::go_on`] does.

@@ -20,6 +20,10 @@ use super::search::Search;
 use super::thinker::{Halt, Request};
 use super::{Alternative, Answer, Usage};
 
+/// A text has to be copied where its grammar admits so few tokens: the parts of the next word, in all ways to cut it.
+const NARROW: usize = 32;
+/// The most tokens of free text that are guessed the first time.
+const FIRST_TRUST: usize = 2;
 /// An answer that is less probable than this is told with what else it may be.
 const DOUBTFUL: f32 = 0.5;
 
@@ -32,6 +36,8 @@ pub(super) struct Writing {
     /// How many ways were begun.
     begun: usize,
     search: Search,
+    /// The most tokens of free text that are guessed next time.
+    trust: usize,
     pub(super) usage: Usage,
 }
 
@@ -39,7 +45,15 @@ impl Writing {
     /// An answer of which nothing is written yet.
     pub(super) fn new(matcher: Matcher, usage: Usage, search: Search) -> Self {
         let path = Some(Path::new(matcher));
-        Self { path, forks: Vec::new(), ended: Vec::new(), begun: 1, search, usage }
+        Self {
+            path,
+            forks: Vec::new(),
+            ended: Vec::new(),
+            begun: 1,
+            search,
+            trust: FIRST_TRUST,
+            usage,
+        }
     }
 
     /// Whether this is the first way, which is shown while it is gone.
@@ -77,19 +91,30 @@ impl Writing {
         max_tokens: u32,
     ) -> Vec<LlamaToken> {
         let Some(path) = &mut self.path else { return Vec::new() };
-        let most = most.min(max_tokens.saturating_sub(path.tokens) as usize);
-        let shortest = match self.search {
+        let room = max_tokens.saturating_sub(path.tokens) as usize;
+        let (shortest, trust) = match self.search {
             // It would be gone back from nearly all that is guessed.
             Search::Whole => return Vec::new(),
-            // Names and values are chosen, texts are copied: there one word of the request leads to the next one.
-            Search::Likeliest if path.text().matches('"').count() % 2 == 0 => return Vec::new(),
-            Search::Likeliest => 1,
-            Search::None => 2,
+            // Names and values are chosen, texts are copied.
+            Search::Likeliest if !is_within_string(path.text()) => return Vec::new(),
+            // Where it must be words of the request, each leads to the next one.
+            Search::Likeliest if path.width() <= NARROW => (1, most),
+            Search::Likeliest | Search::None => (3, self.trust),
         };
-        let mut guess = lookup::guess(text, shortest, most);
+        let mut guess = lookup::guess(text, shortest, most.min(room).min(trust));
         let admitted = path.admits(&guess);
         guess.truncate(admitted);
         guess
+    }
+
+    /// How many tokens of a guess were right: free text that copies is trusted to go on with it.
+    pub(super) fn was_guessed(&mut self, guessed: usize, right: usize) {
+        let count = |n| u32::try_from(n).unwrap_or(u32::MAX);
+        self.usage.guessed += count(guessed);
+        self.usage.guessed_right += count(right);
+        if guessed > 0 {
+            self.trust = if right == guessed { 2 * guessed } else { right.max(1) };
+        }
     }
 
     /// The way that is to be gone next, if there is one that is worth it.
@@ -181,6 +206,17 @@ impl Writing {
     fn lose(&self, halt: Halt) -> Result<bool, Halt> {
         if self.ended.is_empty() { Err(halt) } else { Ok(false) }
     }
+}
+
+/// Whether a call has come to the middle of a text.
+fn is_within_string(call: &str) -> bool {
+    let quote = |(within, escaped): (bool, bool), byte| match byte {
+        _ if escaped => (within, false),
+        b'\\' => (within, within),
+        b'"' => (!within, false),
+        _ => (within, false),
+    };
+    call.bytes().fold((false, false), quote).0
 }
 
 #[cfg(test)]

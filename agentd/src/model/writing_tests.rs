@@ -73,8 +73,9 @@ impl World {
                 }
                 Ok(false) => match writing.next_fork() {
                     Some(fork) => {
-                        pending.clear();
-                        held.truncate(fork.at);
+                        let (at, again) = fork.back(&held);
+                        pending = again.to_vec();
+                        held.truncate(at);
                         let mut desk = self.desk(&held, max_tokens, &mut pending);
                         goes_on = writing.take(fork, &request, &mut desk);
                     }
@@ -82,6 +83,26 @@ impl World {
                 },
                 Err(halt) => return (Err(halt), asked),
             }
+        }
+    }
+
+    /// An answer that has come to `text`.
+    fn begun(&self, constraint: &Constraint, text: &str) -> Writing {
+        let mut constrainer = Constrainer::new(&self.vocabulary).expect("a constrainer");
+        let matcher = constrainer.matcher(constraint).expect("it compiles");
+        let mut writing = Writing::new(matcher, Usage::default(), Search::of(constraint));
+        let (request, mut held, mut pending) = (request(64), Vec::new(), Vec::new());
+        let mut goes_on = writing.go_on(&request, &mut self.desk(&held, 64, &mut pending));
+        loop {
+            assert_eq!(goes_on, Ok(true), "{text}");
+            held.append(&mut pending);
+            if held.len() == text.len() {
+                return writing;
+            }
+            let mut logits = vec![-9.0; 256];
+            logits[usize::from(text.as_bytes()[held.len()])] = 9.0;
+            let mut desk = self.desk(&held, 64, &mut pending);
+            goes_on = writing.choose(&logits, None, &request, &mut desk);
         }
     }
 
@@ -101,6 +122,10 @@ impl World {
         }
         logits
     }
+}
+
+fn tokens(text: &str) -> Vec<LlamaToken> {
+    text.bytes().map(|byte| LlamaToken::new(byte.into())).collect()
 }
 
 fn text(held: &[LlamaToken]) -> String {
@@ -131,6 +156,21 @@ fn the_likeliest_answer_is_found_though_another_one_begins_better() {
     let (greedy, _) = world.write(TWO, 8, false);
     let greedy = greedy.expect("an answer");
     assert_eq!((greedy.text.as_str(), greedy.alternatives.len()), ("ac", 0));
+}
+
+#[test]
+fn a_way_left_late_is_gone_on_with_behind_its_own_beginning_though_another_one_came_between() {
+    let world = World::new(|text: &str| match text {
+        "" => vec![(b'a', 0.52), (b'b', 0.48)],
+        "a" => vec![(b'c', 0.6), (b'd', 0.4)],
+        "ad" => vec![(b'e', 0.9), (b'f', 0.1)],
+        _ => vec![(b'e', 0.5), (b'f', 0.5), (b'c', 0.5), (b'd', 0.5)],
+    });
+    let (answer, asked) = world.write("start: /[ab][cd][ef]/", 8, true);
+    assert_eq!(asked, ["", "a", "ac", "b", "bc", "bd", "ad"]);
+    let answer = answer.expect("an answer");
+    assert_eq!(answer.text, "ade");
+    assert!((answer.confidence - 0.52 * 0.4 * 0.9).abs() < 1e-3, "{answer:?}");
 }
 
 #[test]
@@ -199,4 +239,66 @@ fn the_ways_are_bounded_and_one_that_leads_nowhere_takes_nothing_from_the_others
     assert!(
         matches!(&why, Halt::Failed(ModelError::Refused(why)) if why.contains("after 3 tokens"))
     );
+}
+
+#[test]
+fn a_text_of_our_own_grammar_is_guessed_as_far_as_it_may_go_and_a_name_is_not() {
+    let world = World::new(|_| Vec::new());
+    let own =
+        |text: &str| Constraint::from(format!(r#"start: ("note" | "node") "(\"" {text} "\")""#));
+    let said = "the pump leaks|node(\"";
+    let guess = |grammar: &str, text: &str, most, max_tokens| {
+        let before = tokens(&format!("{said}{text}"));
+        self::text(&world.begun(&own(grammar), text).guess(&before, most, max_tokens))
+    };
+    let letters = "/[a-z ]+/";
+    assert_eq!(guess(letters, "note(\"the p", 6, 64), "ump le");
+    assert_eq!(guess(letters, "note(\"the p", 20, 64), "ump leaks", "the bar is not allowed");
+    assert_eq!(guess(letters, "note(\"p", 6, 64), " leaks", "one token is enough, the last");
+    assert_eq!(guess(letters, "no", 6, 64), "");
+    let wide = "/[a-zA-Z ]+/";
+    assert_eq!(guess(wide, "note(\"p", 6, 64), "", "where it need not be copied it is not");
+    assert_eq!(guess(wide, "note(\"the p", 6, 64), "um");
+    let long = "note(\"the p".len() as u32;
+    assert_eq!(guess(letters, "note(\"the p", 6, long + 2), "um", "as far as there is room");
+    assert_eq!(guess(letters, "note(\"the p", 6, long), "");
+    let one_of = Constraint::OneOf(["the pump", "the pond"].map(str::to_owned).to_vec());
+    let before = tokens(&format!("{said}the p"));
+    assert!(world.begun(&one_of, "the p").guess(&before, 6, 64).is_empty());
+}
+
+#[test]
+fn free_text_is_guessed_after_three_tokens_and_the_further_the_better_it_went() {
+    let world = World::new(|_| Vec::new());
+    let free = Constraint::Lark("start: /[a-z ]+/".to_owned());
+    let before = tokens("the pump leaks|so the ");
+    let mut writing = world.begun(&free, "so the ");
+    let mut guess = |outcome: Option<(usize, usize)>| {
+        if let Some((guessed, right)) = outcome {
+            writing.was_guessed(guessed, right);
+        }
+        text(&writing.guess(&before, 6, 64))
+    };
+    assert_eq!(guess(None), "pu");
+    assert_eq!(guess(Some((2, 2))), "pump");
+    assert_eq!(guess(Some((4, 4))), "pump l", "not more than six");
+    assert_eq!(guess(Some((6, 2))), "pu");
+    assert_eq!(guess(Some((2, 0))), "p");
+    assert_eq!(guess(Some((0, 0))), "p", "nothing was guessed");
+    assert_eq!((writing.usage.guessed, writing.usage.guessed_right), (14, 8));
+    let before = tokens("my pump leaks|a y ");
+    assert!(world.begun(&free, "a y ").guess(&before, 6, 64).is_empty(), "two are too few");
+}
+
+#[test]
+fn a_quote_that_is_escaped_ends_no_text() {
+    for (call, within) in [
+        ("", false),
+        ("note(text=\"", true),
+        (r#"note(text="a \" b"#, true),
+        (r#"note(text="a \\""#, false),
+        (r#"note(text="a", reason="b"#, true),
+    ] {
+        assert_eq!(is_within_string(call), within, "{call}");
+    }
 }

@@ -65,7 +65,8 @@ impl Share {
         let (n, p) = (self.of.max(1) as f64, self.hits as f64 / self.of.max(1) as f64);
         let centre = (p + Z * Z / (2.0 * n)) / (1.0 + Z * Z / n);
         let half = Z / (1.0 + Z * Z / n) * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
-        (100.0 * (centre - half), 100.0 * (centre + half))
+        // None of none is as far as it goes, and not a rounding error below that.
+        (100.0 * (centre - half).max(0.0), 100.0 * (centre + half).min(1.0))
     }
 
     /// As `84.2 % (78.1 to 88.9, n 190)`.
@@ -76,7 +77,8 @@ impl Share {
 
     /// As `{"percent", "low", "high", "n"}`, with one decimal.
     pub fn json(self) -> Value {
-        let round = |value: f64| (value * 10.0).round() / 10.0;
+        // A zero is added because it may be a negative one.
+        let round = |value: f64| (value * 10.0).round() / 10.0 + 0.0;
         let (low, high) = self.interval();
         json!({"percent": round(self.percent()), "low": round(low), "high": round(high), "n": self.of})
     }
@@ -131,7 +133,11 @@ mod tests {
         assert!(low > 77.0 && low < 80.0 && high > 80.0 && high < 83.0, "{low} {high}");
         assert!(few.interval().0 < low && few.interval().1 > high);
         let all = Share { hits: 10, of: 10 }.interval();
-        assert!(all.0 < 100.0 && all.1 <= 100.0 + 1e-9, "{all:?}");
+        assert!(all.0 < 100.0 && all.1 <= 100.0, "{all:?}");
+        for of in 0..50 {
+            let none = Share { hits: 0, of }.json().to_string();
+            assert!(none.contains(r#""low":0.0"#) && none.contains(r#""percent":0.0"#), "{none}");
+        }
         assert_eq!(Share { hits: 0, of: 0 }.percent(), 0.0);
     }
 }

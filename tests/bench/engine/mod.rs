@@ -14,6 +14,7 @@ mod command;
 mod decode;
 mod form;
 mod growth;
+mod guess;
 mod http;
 mod pair;
 mod peer;
@@ -109,6 +110,8 @@ pub(super) enum Part {
     Start,
     /// One command with a warm prompt
     Command,
+    /// Commands that copy words of their request
+    Guess,
     /// Commands at once
     Together,
     /// More tools, and longer sessions
@@ -128,6 +131,7 @@ pub(super) async fn measure(bench: &Bench, figures: &mut Map<String, Value>) -> 
             Part::Decode => decode::measure(bench).await,
             Part::Start => start::measure(bench).await,
             Part::Command => command::measure(bench).await,
+            Part::Guess => guess::measure(bench).await,
             Part::Together => together::measure(bench).await,
             Part::Growth => growth::measure(bench).await,
         };

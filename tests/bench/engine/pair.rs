@@ -17,6 +17,8 @@ use super::toolset::{Exchange, Toolset, history};
 const PEER_CHUNK: u64 = 512;
 /// The most calls of an answer: our default.
 const MAX_CALLS: usize = 2;
+/// Where the runs of the model stand in what is [`counted`].
+pub(super) const DECODES: usize = 4;
 /// Who has spoken before, where there is a history.
 const SESSION: &str = "long";
 
@@ -159,7 +161,7 @@ fn answer(outcome: &Outcome) -> String {
 }
 
 /// The daemon's counts: tokens that were reused, prefilled, forced and sampled, and runs of the model.
-async fn counted(machine: &Machine) -> [u64; 5] {
+pub(super) async fn counted(machine: &Machine) -> [u64; 5] {
     let names = [
         "model_tokens_reused_total",
         "model_tokens_prefilled_total",

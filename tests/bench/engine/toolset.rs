@@ -54,7 +54,15 @@ impl Toolset {
         let chosen: Vec<String> =
             own.chain(made_up).take(count).map(|tool| format!("[[tool]]{tool}")).collect();
         ensure!(chosen.len() == count, "there are at most {} tools", chosen.len());
-        let toml = chosen.concat();
+        Self::read(chosen.concat())
+    }
+
+    /// The same where texts are the person's own words.
+    pub(super) fn copying(&self) -> Result<Self> {
+        Self::read(self.toml.replace("type = \"string\"", "type = \"string\", verbatim = true"))
+    }
+
+    fn read(toml: String) -> Result<Self> {
         let source = File::from_str(&toml, FileFormat::Toml);
         let read: Declared = Config::builder().add_source(source).build()?.try_deserialize()?;
         Ok(Self { toml, specs: read.tool })
