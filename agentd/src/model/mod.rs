@@ -10,6 +10,7 @@
 //! [`frame::MAX_FRAME_BYTES`].
 
 pub mod adapter;
+mod advance;
 pub mod bar;
 pub mod board;
 pub mod built_in;
