@@ -90,3 +90,25 @@ async fn where_the_first_model_cannot_be_loaded_the_fallback_answers_and_health_
     let told = String::from_utf8_lossy(&check.stdout).into_owned();
     assert!(told.contains("fallback SmolLM2-135M-Instruct.Q4_1"), "{told}");
 }
+
+#[tokio::test]
+async fn a_known_sentence_is_done_while_many_others_wait_for_the_model() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = "[[reply]]\nwhen = \".*\"\nsay = \"none()\"\ndelay_ms = 20000\n";
+    let config = scripted_model(folder.path(), script);
+    let machine = Machine::start(Setting { config, ..Setting::default() }).await;
+    machine.until_model_ready().await;
+    let sessions: Vec<String> = (0..12).map(|n| format!("person {n}")).collect();
+    let thinking = sessions.iter().map(|session| machine.ask_in(session, "make it nice in here"));
+    let known = async {
+        machine
+            .until("they wait", async |m| m.metric("agentd_route_model_total").await == 12)
+            .await;
+        machine.ask("turn on the pump").await
+    };
+    tokio::select! {
+        biased;
+        _ = futures_util::future::join_all(thinking) => panic!("the known sentence waited for them"),
+        outcome = known => assert_eq!(outcome.status, Status::Done, "{}", outcome.text),
+    }
+}

@@ -23,6 +23,11 @@ from toolsets import Item, Param, Tool, Toolset
 
 FOLDER = banks.HERE / "crafts"
 FEWEST = 5
+# How often at most four tools are left out, and the share of tools without parameters.
+MOSTLY = 0.7
+MOST_BARE = 0.25
+# A fragment of such words alone could be said of any tool with a switch.
+ANYTHING = set("on off in out up down go stop start run open close shut pause more less again now please yes no back high low".split())
 # The most numbered things that are declared one by one; more are declared as a whole number.
 MOST_NAMED = 8
 # One machine of so many is held back.
@@ -190,6 +195,8 @@ def tool_of(arch, style, names_of):
     by_role = {param.role: param for param in params}
     lines = []
     for line in arch.lines:
+        if line.kind == "F" and set(re.findall(r"\w+", line.text)) <= ANYTHING:
+            continue
         fixed = {}
         for role, text in line.fixed.items():
             param = by_role[role]
@@ -200,8 +207,8 @@ def tool_of(arch, style, names_of):
     return Tool(style.named(style.rng.choice(arch.heads)), style.described(style.rng.choice(arch.descs)), own, params)
 
 
-def build(rng, craft, tools):
-    """A toolset of these tools of a machine."""
+def build(rng, craft, tools, left=()):
+    """A toolset of these tools of a machine, and what those would be that were left out."""
     style, names_of, built = Style(rng, craft.name), {}, []
     for arch in tools:
         tool = tool_of(arch, style, names_of)
@@ -210,7 +217,7 @@ def build(rng, craft, tools):
             built.append(tool)
     things = [item.name for tool in built for param in tool.params if param.kind == "enum" for item in param.items if not item.number]
     domain = Domain(craft.name, craft.roles, {"dev": things or [craft.name.replace("_", " ")]}, texts=craft.texts, nots=craft.nots)
-    return Toolset(domain, built, {}, [])
+    return Toolset(domain, built, {}, [], [tool_of(arch, style, names_of) for arch in left])
 
 
 def is_held(craft):
@@ -221,8 +228,21 @@ def is_held(craft):
 def draw(rng, held=False):
     """One of the machines, or of those that are held back, with some of its tools left out and in another order."""
     craft = rng.choice([craft for craft in crafts() if is_held(craft) == held])
-    tools = rng.sample(craft.tools, rng.randint(min(FEWEST, len(craft.tools)), len(craft.tools)))
-    return build(rng, craft, tools)
+    tools = chosen(rng, craft.tools)
+    return build(rng, craft, tools, [arch for arch in craft.tools if arch not in tools])
+
+
+def chosen(rng, tools):
+    """Some of a machine's tools, mostly nearly all of them. Of those without parameters there are no more than elsewhere: they are
+    the easiest to call, and written down in plenty."""
+    fewest = max(FEWEST, len(tools) - 4) if rng.random() < MOSTLY else FEWEST
+    count = rng.randint(min(fewest, len(tools)), len(tools))
+    bare, found = max(1, round(MOST_BARE * count)), []
+    for arch in rng.sample(tools, len(tools)):
+        bare -= not arch.params
+        if arch.params or bare >= 0:
+            found.append(arch)
+    return found[:count]
 
 
 def faults(craft):

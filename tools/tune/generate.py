@@ -5,6 +5,7 @@ import argparse
 import glob
 import json
 import random
+import re
 import sys
 
 import banks
@@ -17,8 +18,13 @@ import toolsets
 KNOWN_SHARE = 8
 # How many are a machine that was written down whole.
 CRAFT_SHARE = 50
-# How many of a hundred sentences that stand alone come after another one all the same.
-AFTER_OTHERS_SHARE = 12
+# How many of a hundred sentences that stand alone, and begin as if they did not, come after another one.
+AFTER_OTHERS_SHARE = 70
+# By what production knows a sentence that may go on with the one before.
+FILLERS = {"sorry", "hm", "oh", "ah", "well", "please"}
+FIRST = {"and", "also", "now", "no", "nope", "wrong", "then", "same", "again", "actually", "but", "or"}
+FIRST_TWO = {"what about", "how about", "make that", "do that", "not that", "not the", "i meant", "i said", "change that", "change it", "turn it", "switch it", "put it", "once more"}
+ANYWHERE = {"too", "same", "again", "instead", "other", "another", "likewise"}
 
 AVOID = str(banks.HERE.parents[1] / "tests" / "exam" / "sets" / "*.jsonl")
 EXAMPLES = """examples:
@@ -37,13 +43,23 @@ def sentences(pattern):
     return frozenset(found)
 
 
+def refers_back(say):
+    """Whether production shows the sentence before with this one (`refers_back` in `agentd/src/agent/memory.rs`)."""
+    words = re.findall(r"[^\W_]+", say.lower())
+    while words and words[0] in FILLERS:
+        words = words[1:]
+    two = [" ".join(pair) for pair in zip(words, words[1:])]
+    return bool(words) and (words[0] in FIRST or two[:1] != [] and two[0] in FIRST_TWO or not ANYWHERE.isdisjoint(words) or "as well" in two)
+
+
 def after_others(rng, made):
-    """Lets some sentences come after another one that they do not refer to, as in any conversation."""
-    whole = [pair for pair in made if "before" not in pair and pair["answer"] != "none()"]
-    said = [{"say": pair["say"], "answer": pair["answer"]} for pair in whole]
-    for pair, own in zip(whole, said):
-        others = [turn for turn in said if turn is not own]
-        if others and rng.random() * 100 < AFTER_OTHERS_SHARE:
+    """Lets sentences that production takes for a reference come after another one that they do not refer to, what is to be refused
+    among them: a turn before does not mean that something is to be done."""
+    whole = [pair for pair in made if "before" not in pair]
+    said = [{"say": pair["say"], "answer": pair["answer"]} for pair in whole if pair["answer"] != "none()"]
+    for pair in whole:
+        others = [turn for turn in said if turn["say"] != pair["say"]]
+        if others and refers_back(pair["say"]) and rng.random() * 100 < AFTER_OTHERS_SHARE:
             pair["before"] = [rng.choice(others)]
 
 

@@ -21,7 +21,7 @@ class Lacking:
         return None if self.speaker.needs_met(ask) or MARK_OPEN in ask.text else ask.text
 
     def no_ambiguous(self):
-        return self.of_lines("A") if self.rng.random() < 0.7 else self.either()
+        return self.rng.random() < 0.7 and self.of_lines("A") or self.either()
 
     def no_missing(self):
         return self.of_lines("M")

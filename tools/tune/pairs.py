@@ -18,6 +18,11 @@ HINTED = 0.65
 HINTED_CRAFT = 0.3
 
 
+# The kinds of the two lines that make one sentence: orders, questions and fragments.
+TWO_KINDS = ["II", "II", "II", "II", "II", "FF", "FF", "QQ", "IQ", "QI"]
+TWO_SHORT = ["{a} and {b}", "{a}, {b}", "{a} and also {b}", "{a}, and {b}", "{a} plus {b}", "{a}. And {b}"]
+
+
 class Pairs(Repairs, Values, Refusals, Able):
     def __init__(self, rng, toolset):
         self.rng, self.toolset, self.speaker = rng, toolset, Speaker(rng, toolset)
@@ -73,18 +78,19 @@ class Pairs(Repairs, Values, Refusals, Able):
         if len(self.toolset.tools) < 2:
             return None
         first, second = rng.sample(self.toolset.tools, 2)
-        asks = [speaker.ask(tool, "I", wrap=False) for tool in (first, second)]
+        kinds = rng.choice(TWO_KINDS)
+        asks = [speaker.ask(tool, kind, wrap=False) for tool, kind in zip((first, second), kinds)]
         if not all(asks) or not all(map(speaker.needs_met, asks)) or MARK_OPEN in asks[0].raw:
             return None
         if any(re.search(r"stop everything|everything$|emergency", ask.raw) or "stopall" in ask.tool.arch.keys for ask in asks):
             return None
         a, b = asks[0].raw, asks[1].raw
-        way = rng.choice(["{a} and {b}", "{a} and {b}", "{a}, then {b}", "first {a}, then {b}", "{a} and then {b}", "{a}, and {b}", "{a}. And {b}",
-                          "{a}; also {b}", "please {a} and {b}", "could you {a} and {b}?", "{a}, and after that {b}", "can you {a} and also {b}?"])
-        text = way.replace("{a}", a).replace("{b}", b)
+        ways = TWO_SHORT if "F" in kinds or "Q" in kinds else ["{a} and {b}", "{a} and {b}", "{a}, then {b}", "first {a}, then {b}", "{a} and then {b}", "{a}, and {b}", "{a}. And {b}",
+                          "{a}; also {b}", "please {a} and {b}", "could you {a} and {b}?", "{a}, and after that {b}", "can you {a} and also {b}?", "{a}, {b}", "{a} plus {b}"]
+        text = rng.choice(ways).replace("{a}", a).replace("{b}", b)
         if MARK_OPEN in text:
             text = text.replace("?", "")
-        text = finish(rng, text)
+        text = finish(rng, text, "?" if kinds[0] == "Q" and kinds[1] == "Q" else ".")
         return self.finished(asks, self.heard(text, rng.choice([0, 1])) if rng.random() < 0.2 else text, kind="two")
 
     def two_items(self):
@@ -151,7 +157,7 @@ class Pairs(Repairs, Values, Refusals, Able):
             if value == args[number.role]:
                 return None
             args[number.role] = value
-            text = rng.choice(["make it {v}", "no, {v}", "{v} instead", "actually, {v}, please", "make that {v} after all", "sorry, I meant {v}",
+            text = rng.choice(["no, {v}", "{v} instead", "actually, {v}, please", "make that {v} after all", "sorry, I meant {v}",
                                "change that to {v}", "hm, rather {v}"]).replace("{v}", number_text(rng, number, value))
         elif way == "back":
             args[state.role] = flip[args[state.role]]

@@ -2,15 +2,23 @@
 
 import re
 
+from dataclasses import replace
+
 import banks
+import crafts
 import ground
 import refusals
-from asks import article, spoken_item
+from asks import Speaker, article, spoken_item
 from lacking import Lacking
 from phrases import MARK_OPEN, POLITE, expand, finish, gerund, wrap_order, wrap_question
 
 REFUSE = {"chat": 8, "knowledge": 7, "wishes": 7, "injection": 7, "near": 9, "held": 9, "foreign": 8, "ambiguous": 9, "missing": 8, "vague": 8,
-          "outside": 9, "dont": 14, "statement": 9, "untimed": 14, "condition": 14, "unsafe": 9, "unread": 10, "opposite": 14, "unsettable": 8, "shared": 8, "beyond": 8, "own": 26}
+          "outside": 9, "dont": 14, "statement": 9, "untimed": 14, "condition": 14, "unsafe": 9, "unread": 10, "opposite": 14, "unsettable": 8, "shared": 8, "beyond": 8, "own": 26,
+          "left_out": 30, "elsewhere": 26}
+# The same for machines that were written down whole, where what is missing was written down too, and where the shared wording of
+# the others would else fill the places of kinds that do not occur.
+REFUSE_CRAFT = REFUSE | {"chat": 3, "knowledge": 4, "wishes": 3, "injection": 4, "foreign": 5, "dont": 10, "condition": 8, "untimed": 8, "unsafe": 6, "missing": 28, "ambiguous": 14,
+                         "own": 24, "left_out": 34, "elsewhere": 24}
 # What has an opposite that needs a tool of its own: key of the tool there is -> keys that would do it, and how it is asked for.
 OPPOSITES = {
     "on": ("off stopall lockout runfor delayoff offat restart mode", ["turn off {x}", "stop {x}", "switch {x} off", "shut {x} down"]),
@@ -19,21 +27,37 @@ OPPOSITES = {
     "lock": ("unlock", ["unlock {x}", "unbolt {x}"]), "unlock": ("lock", ["lock {x}", "bolt {x}", "lock {x} up"])}
 STOP = set("that with this from have what does should would could your about will them they than then there where which who whom been were into over some more most much "
            "just once only like make take give need want good find line time without while even though people".split())
+# What any machine may be told or asked.
+ORDERS = set("turn switch start stop open close shut show tell give please could would read check level high much many still going right away current currently number value "
+             "ahead keep bring move hold again down back over until after before minutes seconds hours percent degrees half quarter twenty thirty forty fifty".split())
+
+
+# Words of three letters that name nothing.
+SHORT = set("the and you set put get let now how far can off one two any all are was has for out its our too may did say who why not but yes run use see way new old per day".split())
+
+
+def stems(text):
+    """The beginnings of a text's words that name something."""
+    words = re.findall(r"[a-z]+", re.sub(r"\{[^}]*\}", " ", text.lower()))
+    return {word[:4] for word in words if len(word) > 2 and word not in STOP and word not in SHORT and word not in ORDERS}
 
 
 class Refusals(Lacking):
     """For `Pairs`: the kind refuse."""
 
     def refuse(self):
-        kinds = list(REFUSE)
+        weights = REFUSE_CRAFT if self.is_craft() else REFUSE
         for _ in range(5):
-            kind = self.rng.choices(kinds, list(REFUSE.values()))[0]
+            kind = self.rng.choices(list(weights), list(weights.values()))[0]
             text = getattr(self, f"no_{kind}", lambda: self.bank(kind))()
             if text:
                 if self.rng.random() < 0.25:
                     text = self.heard(text, self.rng.choice([0, 1, 1, 2]))
                 return self.finished([], text, kind="refuse") | {"why": kind}
         return None
+
+    def is_craft(self):
+        return all(tool.arch.family == "craft" for tool in self.toolset.tools)
 
     def keys(self):
         return {key for tool in self.toolset.tools for key in tool.arch.keys}
@@ -58,6 +82,9 @@ class Refusals(Lacking):
     def some_thing(self, slots=("dev", "gate")):
         names = [article(item) for slot in slots for item in self.toolset.pools.get(slot, []) if not item.number and not item.plural]
         names += [f"the {tool.thing}" for tool in self.toolset.tools if tool.arch.thing == "dev" and tool.thing]
+        if not self.toolset.pools:
+            names += [f"the {item.name}" for tool in self.toolset.tools for p in tool.params if p.kind == "enum" for item in p.items
+                      if not item.number and not item.plural and not item.name.endswith("s")]
         return self.rng.choice(names) if names else None
 
     def of_thing(self, bank, guarded):
@@ -98,6 +125,32 @@ class Refusals(Lacking):
             names += [tool.description for tool in self.toolset.tools]
             self.own_words = {form for name in names for word in re.findall(r"[a-z]+", name.lower()) for form in (word, word.rstrip("s"))}
         return self.own_words
+
+    # What another machine does, and this one does not.
+
+    def no_left_out(self):
+        """What such a machine could do with a tool that this one does not have."""
+        return self.said_of(self.rng.choice(self.toolset.left)) if self.toolset.left else None
+
+    def no_elsewhere(self):
+        """An order for a machine of another kind."""
+        rng, own = self.rng, self.toolset.domain.name
+        others = [craft for craft in crafts.crafts() if craft.name != own and not crafts.is_held(craft)]
+        craft = rng.choice(others)
+        return self.said_of(crafts.build(rng, craft, [rng.choice(craft.tools)]).tools[0])
+
+    def said_of(self, tool):
+        """A sentence for a tool that is not there, where no other one can be meant by it."""
+        speaker = Speaker(self.rng, replace(self.toolset, tools=[tool]))
+        ask = speaker.ask(tool, "IQSF")
+        if not ask or MARK_OPEN in ask.text:
+            return None
+        said = stems(ask.raw)
+        for other in self.toolset.tools:
+            names = stems(f"{other.name} {other.description} {other.thing} " + " ".join(" ".join((item.name, *item.also)) for p in other.params for item in p.items))
+            if said & names or len(said & (names | stems(" ".join(line.text for line in other.arch.lines)))) > 1:
+                return None
+        return ask.text if len(said) > 1 else None
 
     # Things that are not there.
 

@@ -56,6 +56,7 @@ class Style:
         if style == "third" and first in VERBS and not re.search(r"[,;:]| and |^\w+ or ", text):
             ending = "es" if first.endswith(("s", "sh", "ch", "x", "go")) else "s"
             text = f"{first[:-1]}ies {rest}" if first == "carry" else f"{'has' if first == 'have' else first + ending} {rest}"
+            text = text.strip()
         elif style == "use" and first in VERBS and len(text) < 70:
             text = f"{self.rng.choice(['use this to', 'use it to', 'used to', 'lets you', 'to'])} {text}"
         if style in ("sentence", "third") and "; " not in text:

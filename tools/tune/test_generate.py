@@ -92,6 +92,27 @@ class Answers(unittest.TestCase):
         self.assertGreater(asked / total, 0.99)
 
 
+class Before(unittest.TestCase):
+    def test_what_refers_back_is_what_production_takes_for_it(self):
+        source = (banks.HERE.parents[1] / "agentd" / "src" / "agent" / "memory.rs").read_text("utf-8")
+        for name in ("FIRST", "FIRST_TWO", "ANYWHERE", "FILLERS"):
+            listed = re.search(rf"const {name}: &\[&str\] =\s*&\[(.*?)\];", source, re.DOTALL)[1]
+            self.assertEqual(getattr(generate, name), set(re.findall(r'"([^"]+)"', listed)), name)
+        for say in ("And the lamp too.", "Sorry, I meant the fan", "the lamp as well"):
+            self.assertTrue(generate.refers_back(say), say)
+        for say in ("turn on the pump", "is it well?", "sorry", ""):
+            self.assertFalse(generate.refers_back(say), say)
+
+    def test_nothing_comes_after_another_sentence_that_production_would_ask_alone(self):
+        pairs = [pair for record in drawn() for pair in record["pairs"] if "before" in pair]
+        alone = [pair["say"] for pair in pairs if not generate.refers_back(pair["say"])]
+        refused = sum(pair["answer"] == "none()" for pair in pairs) / len(pairs)
+        print(f"\nafter another sentence: {len(pairs)}, {len(alone)} of them asked alone in production; {refused:.3f} are refused")
+        # A speech recogniser damages some.
+        self.assertLess(len(alone) / len(pairs), 0.1, alone)
+        self.assertGreater(refused, 0.02)
+
+
 class Data(unittest.TestCase):
     def test_the_same_seed_gives_the_same_data(self):
         first, again = (list(generate.records(5, 8, 12)) for _ in range(2))

@@ -115,6 +115,17 @@ class Learn(unittest.TestCase):
         self.assertAlmostEqual(whole[-1]["check_loss"], parts[-1]["check_loss"], places=4)
         self.assertLess(whole[-1]["check_loss"], whole[0]["check_loss"])
 
+    def test_what_is_checked_and_written_is_the_average_and_what_goes_on_learning_is_not(self):
+        for average, is_last in ((0.0, True), (0.9, False)):
+            out = f"run-{is_last}"
+            self.run_training(out, 12, "--average", average)
+            state = torch.load(self.folder / out / "checkpoint.pt", weights_only=True)
+            written = Lora(self.base, 4, 4.0)
+            adapter.load(self.folder / out / "adapter.gguf", written)
+            key = next(key for key in state["lora"] if key.startswith("b."))
+            self.assertTrue(torch.allclose(written.state_dict()[key], state["average"][key], atol=1e-3))
+            self.assertEqual(torch.equal(state["lora"][key], state["average"][key]), is_last)
+
     def test_it_learns_what_it_is_taught(self):
         log = self.run_training("run", 60)
         self.assertEqual(log[-1]["check_exact"], 1.0)

@@ -67,6 +67,7 @@ class Toolset:
     tools: list
     pools: dict
     held: list
+    left: list = field(default_factory=list)       # tools of such a machine that this one does not have
 
 
 def plural(noun):

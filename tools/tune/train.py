@@ -39,6 +39,7 @@ def options():
     parser.add_argument("--warmup", type=int, default=30)
     parser.add_argument("--decay", type=int, default=200, help="steps over which the rate falls at the end (default 200)")
     parser.add_argument("--every", type=int, default=100, help="steps between two checks and checkpoints (default 100)")
+    parser.add_argument("--average", type=float, default=0.98, help="share that the average of the factors keeps at each step; what is checked and written is the average (default 0.98)")
     parser.add_argument("--patience", type=int, default=0, help="stop after so many checks without a better one; 0: never")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
@@ -88,6 +89,7 @@ class Run:
         self.lessons, self.checks = Lessons(of.lessons, of.seed), Lessons(of.check, of.seed)
         self.optimizer = torch.optim.AdamW(self.lora.parameters(), lr=of.rate, betas=(0.9, 0.99), weight_decay=0.0)
         self.base_sha256 = hashlib.sha256(pathlib.Path(of.model).read_bytes()).hexdigest()
+        self.average = {name: value.clone() for name, value in self.lora.state_dict().items()}
         self.step, self.best, self.since_best, self.seconds, self.loss = 0, 0.0, 0, 0.0, None
 
     def take_up(self):
@@ -96,13 +98,15 @@ class Run:
         if path.exists():
             state = torch.load(path, weights_only=True)
             self.lora.load_state_dict(state["lora"])
+            # Checkpoints were written without one before.
+            self.average = state.get("average") or {name: value.clone() for name, value in state["lora"].items()}
             self.optimizer.load_state_dict(state["optimizer"])
             self.step, self.best, self.seconds = state["step"], state["best"], state["seconds"]
             print(f"going on after step {self.step}", flush=True)
 
     def keep(self, name):
         told = {"step": self.step, "best": self.best, "seconds": self.seconds}
-        torch.save(told | {"lora": self.lora.state_dict(), "optimizer": self.optimizer.state_dict()}, self.of.out / "new.pt")
+        torch.save(told | {"lora": self.lora.state_dict(), "average": self.average, "optimizer": self.optimizer.state_dict()}, self.of.out / "new.pt")
         os.replace(self.of.out / "new.pt", self.of.out / name)
 
     def learn(self):
@@ -118,12 +122,21 @@ class Run:
         torch.nn.utils.clip_grad_norm_(self.lora.parameters(), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad()
+        # In the beginning it follows sooner: what it begins with is worth nothing.
+        kept = min(self.of.average, (1 + self.step) / (10 + self.step))
+        for name, value in self.lora.state_dict().items():
+            self.average[name].lerp_(value, 1 - kept)
         self.loss = total if self.loss is None else 0.95 * self.loss + 0.05 * total
         self.step += 1
         self.seconds += time.monotonic() - begun
 
     def examine(self):
-        """Checks, writes the figures down, keeps the adapter if it is the best one, and a checkpoint."""
+        """Checks the average, writes the figures down, keeps the adapter if it is the best one, and a checkpoint.
+
+        A step is one machine's sentences and throws the factors about; their average is near what a falling rate leads to.
+        """
+        learning = {name: value.clone() for name, value in self.lora.state_dict().items()}
+        self.lora.load_state_dict(self.average)
         loss, exact = check(self.model, self.checks)
         line = {"step": self.step, "loss": self.loss, "check_loss": loss, "check_exact": exact, "seconds": round(self.seconds)}
         with open(self.of.out / "log.jsonl", "a", encoding="utf-8") as log:
@@ -134,6 +147,7 @@ class Run:
             self.best = exact
             told = {"steps": self.step, "seconds": round(self.seconds), "seed": self.of.seed, "check_exact": exact}
             adapter.save(self.of.out / "adapter.gguf", self.lora, told | {"base_sha256": self.base_sha256})
+        self.lora.load_state_dict(learning)
         self.keep("checkpoint.pt")
 
     def go(self):

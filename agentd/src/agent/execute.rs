@@ -7,6 +7,7 @@ use agentd_tools::{Args, Output};
 use futures_util::FutureExt as _;
 use log::{error, info, warn};
 use tokio::sync::mpsc;
+use tokio::time::timeout_at;
 
 use super::memory::Exchange;
 use super::turn::{Event, INTERRUPTED, Proposal, Ran, Step, Turn};
@@ -165,6 +166,10 @@ impl Agent {
             priority: waiting.command.priority,
             deadline,
             pieces: Some(pieces),
+        };
+        let _place = match waiting.command.priority {
+            Priority::High => None,
+            _ => Some(timeout_at(deadline.into(), self.thinking.acquire()).await),
         };
         let answer = self.model.ask(ask).fuse();
         tokio::pin!(answer);

@@ -30,7 +30,15 @@ const FIRST_TWO: &[&str] = &[
     "not the",
     "i meant",
     "i said",
+    "change that",
+    "change it",
+    "turn it",
+    "switch it",
+    "put it",
+    "once more",
 ];
+/// Words before the first one that say nothing.
+const FILLERS: &[&str] = &["sorry", "hm", "oh", "ah", "well", "please"];
 /// Words that refer back wherever they stand.
 const ANYWHERE: &[&str] = &["too", "same", "again", "instead", "other", "another", "likewise"];
 
@@ -40,7 +48,9 @@ pub fn refers_back(say: &str) -> bool {
     let lower = say.to_lowercase();
     let words: Vec<&str> =
         lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
-    let [first, rest @ ..] = words.as_slice() else { return false };
+    let begin = words.iter().position(|word| !FILLERS.contains(word)).unwrap_or(words.len());
+    let words = &words[begin..];
+    let [first, rest @ ..] = words else { return false };
     let two = format!("{first} {}", rest.first().copied().unwrap_or_default());
     FIRST.contains(first)
         || FIRST_TWO.contains(&two.as_str())
@@ -101,10 +111,13 @@ mod tests {
             "What about the fan?",
             "the lamp as well",
             "I meant the fan",
+            "Sorry, I meant the fan",
+            "turn it off",
+            "hm, change that to five",
         ] {
             assert!(refers_back(say), "{say}");
         }
-        for say in ["turn on the pump", "is it well?", "note: nothing", "", "?!"] {
+        for say in ["turn on the pump", "is it well?", "note: nothing", "sorry", "turn the lamp on", "", "?!"] {
             assert!(!refers_back(say), "{say}");
         }
     }

@@ -22,6 +22,7 @@ use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use log::warn;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::ground::Grounds;
@@ -34,9 +35,12 @@ use crate::watchdog::{self, Heartbeat};
 use memory::{Exchange, Memory};
 use reflex::{Reflex, SentenceError};
 
-/// Commands that run at once: some may wait for the model, which writes several answers at once, and one for each of
-/// a few slow ports.
-const CONCURRENT: usize = 8;
+/// Commands that run at once: those that wait for the model, one for each of a few slow ports, and room for known
+/// sentences, which are done while the others wait.
+const CONCURRENT: usize = 32;
+/// Commands that are with the model at once, which writes several answers at once and has places for some more. Others
+/// wait for one of these to end; what is urgent does not.
+const THINKING: usize = 8;
 /// How long commands under way may take to end when the daemon stops.
 const STOP: Duration = Duration::from_secs(5);
 /// How soon the store is asked again after it failed.
@@ -79,6 +83,7 @@ pub struct Agent {
     reflex: Reflex,
     preamble: Vec<Message>,
     memory: Mutex<Memory>,
+    thinking: Semaphore,
     max_tokens: u32,
     max_calls: usize,
     min_confidence: f32,
@@ -97,6 +102,7 @@ impl Agent {
             reflex: Reflex::new(&specs)?,
             preamble: prompt::preamble(&specs),
             memory: Mutex::default(),
+            thinking: Semaphore::new(THINKING),
             hint,
             store: parts.store,
             toolbox: parts.toolbox,

@@ -6,10 +6,21 @@ use agentd_tools::ToolError;
 use super::turn::Turn;
 use crate::command::{Call, Status, sentence};
 
+/// What is said where no tool has done anything.
+const NOTHING: &str = "Nothing was done.";
+
 /// The reply to a command that ended, or that pauses.
 pub fn text(turn: &Turn) -> String {
     let (status, denial) = turn.ending();
     let mut parts: Vec<String> = turn.ran.iter().map(|ran| ran.reply.clone()).collect();
+    if let [before @ .., last] = turn.ran.as_slice()
+        && before.iter().any(|ran| ran.acted)
+        && let Some(why) = last.reply.strip_suffix(NOTHING)
+        && let Some(part) = parts.last_mut()
+    {
+        let call = Call { tool: last.record.tool.clone(), args: last.record.args.clone() };
+        *part = format!("{why}{call} was not done.");
+    }
     if status == Status::WaitingApproval {
         let calls: Vec<String> = turn.plan().calls.iter().map(Call::to_string).collect();
         return format!(
@@ -24,7 +35,7 @@ pub fn text(turn: &Turn) -> String {
     }
     let left = turn.plan().calls.len().saturating_sub(turn.ran.len());
     if turn.ran.is_empty() {
-        parts.push("Nothing was done.".into());
+        parts.push(NOTHING.into());
     } else if left > 0 && status != Status::Done {
         parts
             .push(format!("The other {left} of {} calls were not tried.", turn.plan().calls.len()));
@@ -42,11 +53,12 @@ pub fn without_effect(call: &Call) -> String {
     format!("{call} was cut off, and the device says that it took no effect. It is not repeated.")
 }
 
-/// What the person is told of a call that failed.
+/// What the person is told of a call that failed: of what was certainly not done where other calls were made before it,
+/// [`text`] says that it is this one.
 pub fn failure(error: &ToolError, call: &Call, acts: bool) -> String {
     let after = match (acts, error.effect_unknown()) {
         (true, true) => format!(" It is not known whether {call} took effect."),
-        (true, false) => " Nothing was done.".to_owned(),
+        (true, false) => format!(" {NOTHING}"),
         (false, _) => " So there is no answer.".to_owned(),
     };
     format!("{}{after}", sentence(&error.to_string()))
@@ -55,7 +67,8 @@ pub fn failure(error: &ToolError, call: &Call, acts: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent::turn::{Event, Proposal, Turn};
+    use crate::agent::turn::{Event, Plan, Proposal, Ran, Turn};
+    use crate::command::{CallRecord, Denial, Route};
     use crate::model::ModelError;
 
     #[test]
@@ -66,6 +79,44 @@ mod tests {
         let mut turn = Turn::ask(None, 4, 0.0);
         turn.on(Event::NoProposal(ModelError::TooLate));
         assert_eq!(text(&turn), "The model did not finish in time. Nothing was done.");
+    }
+
+    #[test]
+    fn after_something_was_done_nothing_is_not_what_was_done() {
+        let call = |tool: &str| Call { tool: tool.into(), args: serde_json::Map::new() };
+        let ran = |tool: &str, reply: String, ok: bool| Ran {
+            record: CallRecord {
+                tool: tool.into(),
+                args: serde_json::Map::new(),
+                ok,
+                result: None,
+                error: (!ok).then(|| "unplugged".into()),
+                settled: None,
+                ms: 1,
+            },
+            acted: ok,
+            reply,
+            error: (!ok).then(|| Denial::new("unavailable", "unplugged")),
+            effects: Vec::new(),
+        };
+        let gone = ToolError::Unavailable { what: "board".into(), why: "unplugged".into() };
+        let failed = failure(&gone, &call("fan"), true);
+        let told = |before: Option<bool>| {
+            let calls = vec![call("pump"), call("fan")];
+            let plan = Plan { route: Route::Reflex, model: None, confidence: None, calls };
+            let before =
+                before.map(|acts| Ran { acted: acts, ..ran("pump", "It is on.".into(), true) });
+            let all = before.into_iter().chain([ran("fan", failed.clone(), false)]).collect();
+            text(&Turn::resume(plan, all, None, 4))
+        };
+        let after = told(Some(true));
+        assert!(
+            after.starts_with("It is on. Board is not there: unplugged. fan() was not done."),
+            "{after}"
+        );
+        assert!(!after.contains("Nothing was done"), "{after}");
+        assert!(told(None).contains("unplugged. Nothing was done."), "{}", told(None));
+        assert!(told(Some(false)).contains("Nothing was done."), "a reading changes nothing");
     }
 
     #[test]

@@ -11,39 +11,58 @@ use crate::model::{Ask, ModelError, State, Usage, grammar};
 
 /// How long it may take: a prompt of a thousand tokens on the slowest board.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// How soon it is tried again where the worker had other things to do.
+const AGAIN: Duration = Duration::from_secs(30);
+/// What is degraded where the prompt cannot be asked, whatever the models themselves are like.
+const COMPONENT: &str = "prompt";
 /// Stands for the request. What it is does not matter: it comes after all that is kept.
 const REQUEST: &str = "hello";
+
+/// What came of an attempt.
+enum Warmth {
+    /// The static part is there, and the worker can be asked.
+    There,
+    /// It has other things to do.
+    NotYet,
+    /// It is of no use until something changes.
+    Refused,
+}
 
 impl Agent {
     /// Warms each worker as it loads, so that it computes or restores the static part before it hears a person who
     /// waits for it already. Never ends.
     pub(super) async fn keep_warm(&self) {
         let mut state = self.model.watch();
-        let mut warmed = None;
+        let (mut warmed, mut again) = (None, false);
         loop {
             let now = state.borrow_and_update().clone();
             match now {
                 State::Ready { name, .. } if warmed.as_ref() == Some(&name) => {}
                 State::Loading { name } | State::Ready { name, .. } => {
-                    warmed = self.warm().await.then_some(name);
+                    let warmth = self.warm().await;
+                    warmed = matches!(warmth, Warmth::There).then_some(name);
+                    again = matches!(warmth, Warmth::NotYet);
                 }
                 State::Off | State::Asleep { .. } | State::Down { .. } => warmed = None,
             }
-            if state.changed().await.is_err() {
-                return std::future::pending().await;
+            tokio::select! {
+                changed = state.changed() => if changed.is_err() {
+                    return std::future::pending().await;
+                },
+                () = tokio::time::sleep(AGAIN), if std::mem::take(&mut again) => {}
             }
         }
     }
 
-    /// Whether the worker could be asked.
-    async fn warm(&self) -> bool {
+    async fn warm(&self) -> Warmth {
         let deadline = Instant::now() + PATIENCE;
         let error = match self.try_warm(deadline).await {
             Ok(Usage { reused, prefilled, total_ms, .. }) => {
                 self.metrics.model_prompts_restored_total.add(u64::from(reused > 0));
                 info!(restored = reused, computed = prefilled, ms = total_ms;
                       "the prompt's static part is there");
-                return true;
+                self.health.regain(COMPONENT, None);
+                return Warmth::There;
             }
             Err(error) => error,
         };
@@ -51,15 +70,16 @@ impl Agent {
             // A prompt that does not fit is told here, before a person finds out.
             ModelError::Refused(why) => {
                 warn!(why:% = why; "the model cannot be asked");
-                self.health.lose("model", format!("it cannot be asked: {why}"));
+                self.health.lose(COMPONENT, format!("the model cannot be asked: {why}"));
+                Warmth::Refused
             }
             // The supervisor has told what it is.
-            ModelError::Unavailable(_) | ModelError::Crashed(_) => {}
+            ModelError::Unavailable(_) | ModelError::Crashed(_) => Warmth::Refused,
             ModelError::TooLate | ModelError::Busy => {
                 warn!(error:% = error; "the prompt's static part is not there yet");
+                Warmth::NotYet
             }
         }
-        false
     }
 
     async fn try_warm(&self, deadline: Instant) -> Result<Usage, ModelError> {

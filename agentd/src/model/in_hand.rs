@@ -67,7 +67,10 @@ impl InHand {
     /// The next ask that the worker is to have, with its frame; none where it has enough, or none waits.
     pub(super) fn give_out(&mut self) -> Option<(u64, ToWorker)> {
         while self.held.len() < self.most {
-            let rank = |posted: &Posted| (Reverse(posted.ask.priority), posted.ask.deadline);
+            // A static part first: all others are answered behind it.
+            let rank = |Posted { ask, .. }: &Posted| {
+                (ask.max_tokens > 0, Reverse(ask.priority), ask.deadline)
+            };
             // Of the same rank the first one.
             let next = (0..self.waiting.len()).min_by_key(|i| rank(&self.waiting[*i]))?;
             let mut posted = self.waiting.remove(next);

@@ -149,9 +149,10 @@ impl Engine<'_> {
 
     /// Gives places to those who wait, as far as there is room.
     fn find_places(&mut self, say: Say<'_>) {
-        self.jobs.waiting.sort_by_key(|waiting| waiting.request.rank());
+        // A static part before all: others would compute it a second time, and choose by what the model likes.
+        let rank = |waiting: &Waiting| (!waiting.prepares(), waiting.request.rank());
+        self.jobs.waiting.sort_by_key(rank);
         while let Some(first) = self.jobs.waiting.first() {
-            // It would compute the static part a second time, and choose by what the model likes.
             if self.jobs.is_preparing() && matches!(first.request.grammar, Constraint::Own(_)) {
                 return;
             }
@@ -165,7 +166,9 @@ impl Engine<'_> {
 
     /// Whether a static part is there, or was kept on the disk.
     fn is_warm(&mut self, tokens: &[LlamaToken]) -> bool {
-        self.sequences.tokens(WARM) == tokens || self.restore(tokens)
+        let is_there = self.sequences.tokens(WARM) == tokens;
+        // Where there is no room for it beside what is under way, it waits for a place.
+        is_there || (self.sequences.has_room_to_warm(tokens.len()) && self.restore(tokens))
     }
 
     fn begin(&mut self, waiting: Waiting, sequence: usize, kept: usize, say: Say<'_>) {
@@ -225,6 +228,13 @@ impl Engine<'_> {
             self.jobs.at_work.extend(job);
         }
         Ok(())
+    }
+}
+
+impl Waiting {
+    /// Whether it is about a static part, or what would be answered to nothing behind it.
+    fn prepares(&self) -> bool {
+        self.matcher.is_none() || self.scores.is_some()
     }
 }
 

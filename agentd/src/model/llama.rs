@@ -103,6 +103,7 @@ impl<'m> Engine<'m> {
             let set = context.lora_adapter_set(adapter, 1.0);
             set.map_err(|e| format!("the adapter {} cannot be used: {e}", told.path.display()))?;
         }
+        let sequences = Sequences::new(context.n_ctx() as usize, asks as usize);
         let dialect =
             if loaded.in_turns { Dialect::turns(model)? } else { Dialect::template(model)? };
         Ok(Self {
@@ -111,7 +112,7 @@ impl<'m> Engine<'m> {
             dialect,
             vocabulary,
             constrainer,
-            sequences: Sequences::new(context.n_ctx() as usize, asks as usize),
+            sequences: if goes_back(model) { sequences } else { sequences.never_back() },
             jobs: Jobs::default(),
             context,
             known: None,
@@ -127,8 +128,7 @@ impl<'m> Engine<'m> {
 
     /// Guesses up to `most` tokens of an answer at once ([`lookup`](super::lookup)), where the model can go back.
     pub fn guess_up_to(&mut self, most: u32) {
-        let can_go_back = !self.model.is_recurrent() && !self.model.is_hybrid();
-        self.guess_tokens = if can_go_back { most as usize } else { 0 };
+        self.guess_tokens = if goes_back(self.model) { most as usize } else { 0 };
     }
 
     /// Keeps the states of prompts over a restart.
@@ -307,6 +307,11 @@ impl<'m> Engine<'m> {
     fn holds(&self, sequence: usize) -> usize {
         usize::try_from(self.context.kv_cache_seq_pos_max(number(sequence)) + 1).unwrap_or(0)
     }
+}
+
+/// Whether there is a state of each place of a text, and not of its end alone.
+fn goes_back(model: &LlamaModel) -> bool {
+    !model.is_recurrent() && !model.is_hybrid()
 }
 
 /// A count as llama.cpp takes it. None here comes near the bound: a context has some thousand tokens.

@@ -29,6 +29,8 @@ const LLAMA: &str = "llama-cpp-sys-2 0.1.161";
 const KEY_CHARS: usize = 32;
 const EXTENSION: &str = "kv";
 const PRIOR: &str = "prior";
+/// Begins the name of a file that is being written; the number of the process follows.
+const UNFINISHED: &str = "new-";
 
 /// The kept states of one model.
 #[derive(Debug)]
@@ -82,14 +84,15 @@ impl Prefixes {
     ) -> Result<(), String> {
         let say = |e: io::Error| format!("{}: {e}", self.folder.display());
         std::fs::create_dir_all(&self.folder).map_err(say)?;
-        let new = tempfile::Builder::new().prefix("new-").tempfile_in(&self.folder).map_err(say)?;
+        self.forget_unfinished();
+        let new = self.unfinished().map_err(say)?;
         write(new.path())?;
         // llama.cpp opened it by its name, so that this handle knows nothing of what it wrote.
         File::open(new.path()).and_then(|file| file.sync_all()).map_err(say)?;
         let hash = digest::of_file(new.path()).map_err(say)?;
         let path = self.folder.join(format!("{key}-{hash}.{EXTENSION}"));
-        new.persist(path).map_err(|e| say(e.error))?;
-        self.forget_oldest();
+        new.persist(&path).map_err(|e| say(e.error))?;
+        self.forget_oldest(&path);
         Ok(())
     }
 
@@ -102,7 +105,7 @@ impl Prefixes {
     /// Keeps what is liked behind a state.
     pub(super) fn keep_prior(&self, key: &str, prior: &Prior) -> io::Result<()> {
         std::fs::create_dir_all(&self.folder)?;
-        let mut new = tempfile::Builder::new().prefix("new-").tempfile_in(&self.folder)?;
+        let mut new = self.unfinished()?;
         serde_json::to_writer(&mut new, prior)?;
         new.as_file().sync_all()?;
         new.persist(self.prior_path(key))?;
@@ -113,12 +116,34 @@ impl Prefixes {
         self.folder.join(key).with_extension(PRIOR)
     }
 
-    fn forget_oldest(&self) {
+    /// A file that is not there yet. Its name says whose it is: two workers may share the folder.
+    fn unfinished(&self) -> io::Result<tempfile::NamedTempFile> {
+        let prefix = format!("{UNFINISHED}{}-", std::process::id());
+        tempfile::Builder::new().prefix(&prefix).tempfile_in(&self.folder)
+    }
+
+    /// Removes what workers left that were killed while they wrote.
+    fn forget_unfinished(&self) {
+        for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let Some(rest) = name.to_str().and_then(|name| name.strip_prefix(UNFINISHED)) else {
+                continue;
+            };
+            let owner = rest.split_once('-').map_or(rest, |(pid, _)| pid);
+            let is_alive = |pid: u32| Path::new("/proc").join(pid.to_string()).exists();
+            if !owner.parse().is_ok_and(is_alive) {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+    }
+
+    /// The one that was just kept stays whatever the clock says, which a board without a battery may have set back.
+    fn forget_oldest(&self, new: &Path) {
         let age = |path: &PathBuf| {
             path.metadata().and_then(|meta| meta.modified()).unwrap_or(SystemTime::UNIX_EPOCH)
         };
         let mut files: Vec<PathBuf> = self.files().map(|(path, _)| path).collect();
-        files.sort_by_key(|path| std::cmp::Reverse(age(path)));
+        files.sort_by_key(|path| (path != new, std::cmp::Reverse(age(path))));
         for path in files.iter().skip(KEPT) {
             let _ = std::fs::remove_file(path);
             let name = path.file_stem().and_then(|name| name.to_str());
@@ -200,6 +225,38 @@ mod tests {
         let left: Vec<bool> = keys.iter().map(|key| prefixes.find(key).is_some()).collect();
         assert_eq!(left.iter().filter(|left| **left).count(), KEPT);
         assert!(!left[0] && left[KEPT], "{left:?}");
+    }
+
+    #[test]
+    fn the_newest_stays_where_the_clock_was_set_back() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let prefixes = prefixes(&folder);
+        let keys: Vec<String> = (0..=KEPT).map(|n| prefixes.key(n as u32, &[])).collect();
+        for key in &keys[..KEPT] {
+            keep(&prefixes, key, key);
+            let file = File::open(prefixes.find(key).expect("kept")).expect("it opens");
+            let later = SystemTime::now() + std::time::Duration::from_secs(24 * 3600);
+            file.set_modified(later).expect("its age");
+        }
+        keep(&prefixes, &keys[KEPT], "new");
+        assert!(prefixes.find(&keys[KEPT]).is_some());
+        assert_eq!(prefixes.files().count(), KEPT);
+    }
+
+    #[test]
+    fn what_a_killed_worker_left_half_written_is_removed_and_what_a_living_one_writes_is_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let prefixes = prefixes(&folder);
+        std::fs::create_dir_all(&prefixes.folder).expect("the folder");
+        let path = |name: String| prefixes.folder.join(name);
+        // No process has this number: it is above the kernel's largest.
+        let (dead, old) = (path(format!("{UNFINISHED}4194305-a")), path("new-abc".into()));
+        let alive = path(format!("{UNFINISHED}{}-a", std::process::id()));
+        for path in [&dead, &old, &alive] {
+            std::fs::write(path, "half").expect("written");
+        }
+        keep(&prefixes, &prefixes.key(1, &[1]), "state");
+        assert!(!dead.exists() && !old.exists() && alive.exists());
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub const WARM: usize = 0;
 #[derive(Debug)]
 pub struct Sequences {
     n_cells: usize,
+    /// Whether a sequence can be taken back to its beginning, and another one take over the beginning of it.
+    goes_back: bool,
     held: Vec<Held>,
     /// Counts placements, to tell which one was long ago.
     now: u64,
@@ -59,7 +61,12 @@ impl Sequences {
     /// Of a context of `n_cells` tokens, for `asks` asks at once.
     pub fn new(n_cells: usize, asks: usize) -> Self {
         let held = std::iter::repeat_with(Held::default).take(asks + 1).collect();
-        Self { n_cells, held, now: 0 }
+        Self { n_cells, goes_back: true, held, now: 0 }
+    }
+
+    /// Of a model that has no state of the middle of a text: only what a sequence holds as a whole is taken over.
+    pub fn never_back(self) -> Self {
+        Self { goes_back: false, ..self }
     }
 
     /// The tokens of a sequence.
@@ -71,7 +78,10 @@ impl Sequences {
     /// until an ask has ended.
     pub fn find(&self, prompt: &[LlamaToken], cells: usize) -> Option<Place> {
         // The last token is decoded in any case: its logits choose the first one of the answer.
-        let common = |held: &Held| common(&held.tokens, prompt).min(prompt.len() - 1);
+        let common = |held: &Held| {
+            let same = common(&held.tokens, prompt).min(prompt.len() - 1);
+            if self.goes_back || same == held.tokens.len() { same } else { 0 }
+        };
         let is_free = |sequence: &usize| self.held[*sequence].reserved == 0;
         let free: Vec<usize> = (1..self.held.len()).filter(is_free).collect();
         // Of the same length the first one: the static part.
@@ -102,6 +112,13 @@ impl Sequences {
         };
         evict.retain(|s| !self.held[*s].tokens.is_empty());
         Some(Place { sequence, from, keep, evict })
+    }
+
+    /// Whether another static part of `n` tokens fits in the place of the one that is there.
+    pub fn has_room_to_warm(&self, n: usize) -> bool {
+        let others = self.held.iter().skip(1);
+        // What others share with the one that is there becomes their own.
+        others.map(|held| held.cells() + held.shared).sum::<usize>() + n <= self.n_cells
     }
 
     /// How many of a sequence's first tokens lie in cells of the static part.
@@ -256,6 +273,32 @@ mod tests {
         let place = sequences.find(&tokens(0..10), 100).unwrap();
         assert_eq!((place.keep, place.evict), (9, vec![1, WARM]), "taken over, and then forgotten");
         assert!(sequences.find(&tokens(70..80), 101).is_none(), "more than there is");
+    }
+
+    #[test]
+    fn a_model_that_cannot_go_back_takes_over_what_a_sequence_holds_as_a_whole_or_nothing() {
+        let mut sequences = warm().never_back();
+        let first = ask(&mut sequences, &[20, 21], 30).unwrap();
+        sequences.extend(first.sequence, &tokens([22]));
+        sequences.free(first.sequence);
+        // They have the first word in common, and the state of what came then is no state of this.
+        let other = ask(&mut sequences, &[20, 50], 30).unwrap();
+        assert_eq!((other.from, other.keep), (WARM, 10));
+        sequences.free(other.sequence);
+        let next = ask(&mut sequences, &[20, 21, 22, 23], 30).unwrap();
+        assert_eq!((next.sequence, next.from, next.keep), (1, 1, 13), "all of it");
+        sequences.free(next.sequence);
+        let again = sequences.find(&tokens(0..10), 30).unwrap();
+        assert_eq!(again.keep, 0, "there is no state without the last token");
+    }
+
+    #[test]
+    fn another_static_part_has_room_up_to_what_is_under_way() {
+        let mut sequences = warm();
+        assert!(sequences.has_room_to_warm(100) && !sequences.has_room_to_warm(101));
+        // 40 cells, of which it shares 10 with the static part of now.
+        ask(&mut sequences, &[20], 40).unwrap();
+        assert!(sequences.has_room_to_warm(60) && !sequences.has_room_to_warm(61));
     }
 
     #[test]

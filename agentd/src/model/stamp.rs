@@ -10,7 +10,7 @@ use tokio::time::sleep;
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Some files as they were at one time.
-#[derive(Debug)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Stamps(Vec<(PathBuf, Option<Stamp>)>);
 
 /// A file's number, length and time of change; none where there is no file.
@@ -24,9 +24,14 @@ impl Stamps {
 
     /// Waits until one of them is another one.
     pub(super) async fn changed(self) {
-        while self.0.iter().all(|(file, before)| stamp(file) == *before) {
+        while !self.have_changed() {
             sleep(LOOK).await;
         }
+    }
+
+    /// Whether one of them is another one now.
+    pub(super) fn have_changed(&self) -> bool {
+        self.0.iter().any(|(file, before)| stamp(file) != *before)
     }
 }
 

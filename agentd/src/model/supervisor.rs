@@ -59,6 +59,8 @@ pub struct Supervisor {
     tenant: Arc<Tenant>,
     component: String,
     restart: Restart,
+    /// Its files as they were when the worker of now, or the last one, was started.
+    loaded: Stamps,
     state: watch::Sender<State>,
     health: Health,
     metrics: Arc<Metrics>,
@@ -115,6 +117,7 @@ impl Supervisor {
             tenant: Arc::clone(&rung.tenant),
             component: COMPONENT.to_owned(),
             restart: Restart::default(),
+            loaded: Stamps::default(),
             state,
             health,
             metrics,
@@ -145,6 +148,7 @@ impl Supervisor {
                 End::Shutdown => Then::Stop,
                 End::Idle => self.sleep(&shutdown).await,
                 End::Changed => {
+                    self.restart = Restart::default();
                     info!(model = self.name.as_str(); "the model's files have changed; it is loaded again");
                     Then::Live
                 }
@@ -171,7 +175,7 @@ impl Supervisor {
         self.state.send_replace(State::Loading { name: self.name.clone() });
         self.metrics.worker_starts_total.add_one();
         // What changes while it loads is loaded again.
-        let loaded = Stamps::of(&self.files);
+        self.loaded = Stamps::of(&self.files);
         let mut worker = match Process::start(&self.executable, &self.arguments) {
             Ok(worker) => worker,
             Err(e) => {
@@ -183,7 +187,7 @@ impl Supervisor {
         let end = match self.load(&mut worker, shutdown).await {
             Ok(()) => {
                 *ready_at = Some(Instant::now());
-                self.attend(&mut worker, loaded, shutdown).await
+                self.attend(&mut worker, shutdown).await
             }
             Err(end) => end,
         };
@@ -198,10 +202,19 @@ impl Supervisor {
         worker: &mut Process,
         shutdown: &CancellationToken,
     ) -> Result<(), End> {
-        let loaded = tokio::select! {
-            () = shutdown.cancelled() => return Err(End::Shutdown),
-            () = sleep(LOAD_TIMEOUT) => None,
-            loaded = worker.loaded() => Some(loaded),
+        let timeout = Instant::now() + LOAD_TIMEOUT;
+        let loaded = {
+            let mut loading = std::pin::pin!(worker.loaded());
+            loop {
+                tokio::select! {
+                    () = shutdown.cancelled() => return Err(End::Shutdown),
+                    () = sleep_until(timeout.into()) => break None,
+                    loaded = &mut loading => break Some(loaded),
+                    // Who does not want to wait any longer gives the place back.
+                    Some(posted) = self.asks.recv() => self.in_hand.wait(posted),
+                    _ = self.in_hand.due() => {}
+                }
+            }
         };
         let sha256 = match loaded {
             Some(loaded) => loaded.map_err(End::Died)?,
@@ -246,6 +259,10 @@ impl Supervisor {
         shutdown: &CancellationToken,
     ) -> Then {
         let at_work = well_for.is_none() || self.in_hand.is_at_work();
+        if self.loaded.have_changed() {
+            // What crashed is not there any more, and nothing is known of what is in its place.
+            self.restart = Restart::default();
+        }
         let next = self.restart.after(death, well_for, at_work);
         let cause = match next {
             Next::Pause(_) => death.cause.clone(),
@@ -259,7 +276,7 @@ impl Supervisor {
         self.state.send_replace(State::Down { name: self.name.clone(), cause: cause.clone() });
         self.health.lose(&self.component, cause.clone());
         self.in_hand.crash(&death.cause);
-        let unusable = Stamps::of(&self.files);
+        let unusable = self.loaded.clone();
         let over = async move {
             match next {
                 Next::Pause(pause) => sleep(pause).await,
@@ -277,14 +294,9 @@ impl Supervisor {
     }
 
     /// Gives asks to a worker that is ready and hears what it says, until its end.
-    async fn attend(
-        &mut self,
-        worker: &mut Process,
-        loaded: Stamps,
-        shutdown: &CancellationToken,
-    ) -> End {
-        let mut asked = Instant::now();
-        let mut changes = std::pin::pin!(loaded.changed());
+    async fn attend(&mut self, worker: &mut Process, shutdown: &CancellationToken) -> End {
+        let (mut asked, mut was_busy) = (Instant::now(), false);
+        let mut changes = std::pin::pin!(self.loaded.clone().changed());
         let mut is_old = false;
         loop {
             // All that came, so that the most urgent is given out first.
@@ -303,9 +315,11 @@ impl Supervisor {
                     self.in_hand.end(id, Err(ModelError::Refused(e.to_string())));
                 }
             }
-            if !self.in_hand.is_empty() {
+            // What has just been answered was wanted until now.
+            if !self.in_hand.is_empty() || was_busy {
                 asked = Instant::now();
             }
+            was_busy = !self.in_hand.is_empty();
             let idle = self.idle.filter(|_| self.in_hand.is_empty()).map(|idle| asked + idle);
             tokio::select! {
                 () = shutdown.cancelled() => return End::Shutdown,

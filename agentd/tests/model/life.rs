@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use agentd::model::config::{ModelConfig, Source};
-use agentd::model::{Ask, ModelError, State, grammar};
+use agentd::model::{Ask, ModelError, QUEUE, State, grammar};
 use rustix::process::Signal;
 
 use super::support::{
@@ -65,6 +65,54 @@ async fn a_model_that_crashes_three_times_is_left_alone_until_its_file_is_anothe
     running.ready().await;
     assert!(running.ask("crash", ANY).await.is_ok());
     assert!(running.health.degraded().is_empty());
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_model_whose_file_is_replaced_before_its_last_crash_is_not_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = script(folder.path(), "s.toml", CRASHES);
+    let running = start(&ModelConfig::default(), &source, executable());
+    for last in [false, false, true] {
+        running.ready().await;
+        if last {
+            // The worker has read the old one.
+            script(folder.path(), "s.toml", ANSWERS);
+        }
+        // Where it is noticed in time, the new one answers.
+        let _ = running.ask("crash", ANY).await;
+    }
+    running.ready().await;
+    assert!(running.ask("crash", ANY).await.is_ok(), "it is another model");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn whose_time_is_over_while_the_model_loads_takes_nobodys_place() {
+    let config = ModelConfig::default();
+    let running = start(&config, &file(real_model()), executable());
+    until("a worker", || !workers("--model").is_empty()).await;
+    signal(workers("--model")[0], Signal::STOP);
+    for n in 0..=config.parallel.get() as usize + QUEUE {
+        let deadline = Instant::now() + Duration::from_millis(20);
+        let late = running.model.ask(Ask { deadline, ..ask("hi", ANY) }).await;
+        assert_eq!(late, Err(ModelError::TooLate), "ask {n}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn the_idle_time_is_counted_from_the_answer_and_not_from_the_ask() {
+    let folder = tempfile::tempdir().unwrap();
+    let slow = ANSWERS.replace("say = ", "delay_ms = 1500\nsay = ");
+    let source = script(folder.path(), "s.toml", &slow);
+    let config = ModelConfig { idle_seconds: 1, ..ModelConfig::default() };
+    let running = start(&config, &source, executable());
+    running.ready().await;
+    running.ask("pump", ANY).await.expect("an answer");
+    let answered = Instant::now();
+    running.wait_for("Asleep", |state| matches!(state, State::Asleep { .. })).await;
+    assert!(answered.elapsed() > Duration::from_millis(900), "{:?}", answered.elapsed());
     running.stop().await;
 }
 

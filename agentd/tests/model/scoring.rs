@@ -3,10 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use agentd::model::config::ModelConfig;
 use agentd::model::constraint::{Constraint, MAX_TEXTS};
 use agentd::model::{Ask, ModelError, grammar};
+use agentd_tools::spec::Priority;
 
-use super::support::{Running, ask, greenhouse, keeping, system_prompt, user};
+use super::support::{
+    Running, ask, executable, file, greenhouse, keeping, real_model, start, system_prompt, user,
+};
 
 /// What is liked behind a static part corrects answers, is kept over a restart, and is learnt again where it is damaged.
 #[tokio::test]
@@ -90,5 +94,37 @@ async fn each_of_some_texts_is_scored() {
     }
     let most = (0..MAX_TEXTS).map(|n| format!("{n:03}")).collect();
     assert!(running.model.ask(ask(most)).await.is_ok());
+    running.stop().await;
+}
+
+/// Who asks urgently while the model loads does not overtake what all are answered behind.
+#[tokio::test]
+async fn an_urgent_ask_is_corrected_like_all_others_though_it_came_before_the_static_part() {
+    let folder = tempfile::tempdir().unwrap();
+    let tools = greenhouse();
+    let lark = grammar::calls(&tools.iter().collect::<Vec<_>>(), 1, None);
+    let openings = grammar::openings(&tools);
+    let prompt = vec![system_prompt(&tools)];
+    let config =
+        ModelConfig { threads: 1, prefixes: Some(folder.path().into()), ..ModelConfig::default() };
+    let running = start(&config, &file(real_model()), executable());
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let question = || Ask {
+        messages: vec![system_prompt(&tools), user("turn on the pump")],
+        grammar: lark.as_str().into(),
+        max_tokens: 64,
+        priority: Priority::High,
+        deadline: Instant::now() + Duration::from_secs(30),
+        pieces: None,
+    };
+    let (early, usage) = tokio::join!(
+        running.model.ask(question()),
+        running.model.prepare(prompt.clone(), openings, deadline)
+    );
+    let (early, usage) = (early.unwrap(), usage.unwrap());
+    assert_eq!(usage.reused, 0, "it was computed for the first time");
+    let late = running.model.ask(question()).await.unwrap();
+    assert_eq!(early.text, late.text);
+    assert!((early.confidence - late.confidence).abs() < 1e-3, "{early:?} {late:?}");
     running.stop().await;
 }
