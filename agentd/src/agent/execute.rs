@@ -13,7 +13,7 @@ use super::memory::Exchange;
 use super::turn::{Event, INTERRUPTED, Proposal, Ran, Step, Turn};
 use super::{Agent, STORE_RETRY, feedback, memory, prompt, reply};
 use crate::command::{
-    self, Call, CallRecord, Denial, INTERRUPTED_WHY, Outcome, Route, Status, elapsed_ms,
+    self, Call, CallRecord, Denial, INTERRUPTED_WHY, Outcome, Priority, Route, Status, elapsed_ms,
 };
 use crate::feed::Notice;
 use crate::model::{Ask, ModelError, State, grammar};

@@ -117,7 +117,15 @@ mod tests {
         ] {
             assert!(refers_back(say), "{say}");
         }
-        for say in ["turn on the pump", "is it well?", "note: nothing", "sorry", "turn the lamp on", "", "?!"] {
+        for say in [
+            "turn on the pump",
+            "is it well?",
+            "note: nothing",
+            "sorry",
+            "turn the lamp on",
+            "",
+            "?!",
+        ] {
             assert!(!refers_back(say), "{say}");
         }
     }

@@ -67,9 +67,10 @@ pub fn failure(error: &ToolError, call: &Call, acts: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent::turn::{Event, Plan, Proposal, Ran, Turn};
+    use crate::agent::turn::{Event, Proposal, Ran, Turn};
     use crate::command::{CallRecord, Denial, Route};
     use crate::model::ModelError;
+    use crate::store::Plan;
 
     #[test]
     fn where_no_tool_ran_the_reply_says_that_nothing_was_done() {
@@ -111,7 +112,7 @@ mod tests {
         };
         let after = told(Some(true));
         assert!(
-            after.starts_with("It is on. Board is not there: unplugged. fan() was not done."),
+            after.starts_with("It is on. Board is not available: unplugged. fan() was not done."),
             "{after}"
         );
         assert!(!after.contains("Nothing was done"), "{after}");

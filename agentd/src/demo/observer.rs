@@ -18,6 +18,9 @@ use crate::command::{Outcome, fresh_id};
 /// How long the broker keeps what comes while the observer is away.
 const SESSION_EXPIRY_SECONDS: u32 = 3600;
 
+/// The largest packet. What is larger the broker keeps to itself, where it would else be sent again and again.
+const MAX_PACKET_BYTES: u32 = 1 << 20;
+
 /// What was seen.
 #[derive(Debug, Default)]
 struct Seen {
@@ -45,7 +48,7 @@ impl Observer {
         let id = format!("agentd-demo-observer-{}", fresh_id());
         let mut options = MqttOptions::new(id, ("127.0.0.1", port));
         options.set_clean_start(false).set_session_expiry_interval(Some(SESSION_EXPIRY_SECONDS));
-        options.set_keep_alive(5);
+        options.set_keep_alive(5).set_max_packet_size(Some(MAX_PACKET_BYTES));
         let mut network = NetworkOptions::new();
         network.set_tcp_nodelay(true);
         options.set_network_options(network);

@@ -15,7 +15,7 @@ use super::gguf::{GgufError, Header};
 const BYTES: &[u8] = include_bytes!("../../adapters/smollm2-135m-instruct.gguf");
 
 /// SHA-256 of its file, in hex.
-pub const SHA256: &str = "d432b63077f1f16d65738f4e857a47b7eb95a362227129f0e7d992d4f9625e8e";
+pub const SHA256: &str = "dcca21614e7b0c90216d45ea75f3310bf7b95e9f3dd842ffc35d4fa83a001872";
 
 /// The adapter in memory, which is there until this is dropped.
 #[derive(Debug)]

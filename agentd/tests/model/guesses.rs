@@ -95,5 +95,5 @@ async fn a_wrong_guess_is_taken_back_and_the_free_text_is_the_same() {
     }
     let count = |of: fn(&Answer) -> u32| answers.iter().map(|pair| of(&pair[1])).sum::<u32>();
     let (guessed, right) = (count(|a| a.usage.guessed), count(|a| a.usage.guessed_right));
-    assert!(right > 10 && guessed > right, "{right} of {guessed}");
+    assert!(right > 3 && guessed > right, "{right} of {guessed}");
 }
