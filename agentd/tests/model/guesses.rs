@@ -55,6 +55,8 @@ async fn words_of_the_request_are_guessed_and_the_call_is_the_same_in_fewer_runs
         "log that two of the seed trays by the door have mould",
         "turn on the pump",
         "note: the filter was changed and the filter housing has a crack in it",
+        "write into the log book that the left door of the shed and the left door of the barn stick",
+        "log that pump one hums, pump two hums and pump three rattles",
     ];
     let asks: Vec<_> = said
         .iter()
@@ -72,6 +74,9 @@ async fn words_of_the_request_are_guessed_and_the_call_is_the_same_in_fewer_runs
         assert_eq!(without.usage.guessed, 0);
         assert!(with.usage.decodes <= without.usage.decodes, "{with:?} {without:?}");
     }
+    // A word that was said twice leads to what followed the other one: that is taken back.
+    let wrong = |pair: &[Answer; 2]| pair[1].usage.guessed - pair[1].usage.guessed_right;
+    assert!(answers.iter().map(wrong).sum::<u32>() > 0, "no guess was wrong");
     let runs = |of: usize| answers.iter().map(|pair| pair[of].usage.decodes).sum::<u32>();
     assert!(runs(1) < runs(0), "{} {}", runs(1), runs(0));
     let is_note = |pair: &&[Answer; 2]| pair[1].text.starts_with("note(");
@@ -79,11 +84,14 @@ async fn words_of_the_request_are_guessed_and_the_call_is_the_same_in_fewer_runs
 }
 
 #[tokio::test]
-async fn a_wrong_guess_is_taken_back_and_the_free_text_is_the_same() {
+async fn free_text_that_repeats_itself_is_guessed_and_is_the_same() {
     let free = || Constraint::Regex("(.|\n){1,400}".to_owned());
     let asks: Vec<_> = [
         "Repeat this sentence three times: The pump in the left greenhouse drips.",
         "Write the numbers from one to ten as words, and then again.",
+        "A rhyme: the cat sat on the mat, the cat sat on the hat, the cat sat on the bat. Go on with the rhyme.",
+        "Say ten times: the left pump is on, the right pump is off.",
+        "Count: one two three, one two four, one two five. Go on.",
     ]
     .map(|words| (vec![user(words)], free()))
     .to_vec();
@@ -93,7 +101,6 @@ async fn a_wrong_guess_is_taken_back_and_the_free_text_is_the_same() {
         assert_eq!(with.text, without.text);
         assert!(with.usage.decodes <= without.usage.decodes, "{with:?} {without:?}");
     }
-    let count = |of: fn(&Answer) -> u32| answers.iter().map(|pair| of(&pair[1])).sum::<u32>();
-    let (guessed, right) = (count(|a| a.usage.guessed), count(|a| a.usage.guessed_right));
-    assert!(right > 3 && guessed > right, "{right} of {guessed}");
+    let right: u32 = answers.iter().map(|pair| pair[1].usage.guessed_right).sum();
+    assert!(right > 10, "{right}");
 }
