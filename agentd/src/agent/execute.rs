@@ -10,16 +10,14 @@ use tokio::sync::mpsc;
 use tokio::time::timeout_at;
 
 use super::memory::Exchange;
-use super::turn::{Event, INTERRUPTED, Proposal, Ran, Step, Turn};
+use super::turn::{Event, Proposal, Ran, Step, Turn};
 use super::{Agent, STORE_RETRY, feedback, memory, prompt, reply};
-use crate::command::{
-    self, Call, CallRecord, Denial, INTERRUPTED_WHY, Outcome, Priority, Route, Status, elapsed_ms,
-};
+use crate::command::{self, CallRecord, Denial, Outcome, Priority, Route, Status, elapsed_ms};
 use crate::feed::Notice;
-use crate::model::{Ask, ModelError, State, grammar};
+use crate::model::{Ask, ModelError, grammar};
 use crate::policy::{self, ApprovedCall, Role};
 use crate::store::feedback::Feedback;
-use crate::store::{Ending, Intent, Plan, Waiting};
+use crate::store::{Ending, Intent, Waiting};
 
 /// Pieces of an answer that may wait for the feed; more are dropped, since the feed is only for watching.
 const PIECES: usize = 64;
@@ -60,53 +58,6 @@ impl Agent {
         self.remember(&waiting, &turn);
         self.finish(&waiting, &turn, feedback).await;
         waiting.lane
-    }
-
-    /// Who turns the words into calls: the sender, a known sentence, or the model.
-    fn route(&self, waiting: &Waiting, steps: usize) -> Turn {
-        if let Some(plan) = &waiting.plan {
-            let before = waiting.records.iter().map(|record| Ran {
-                reply: format!("{} was done before the daemon stopped.", named(record)),
-                record: record.clone(),
-                acted: true,
-                error: None,
-                effects: Vec::new(),
-            });
-            let cut_off = waiting.cut_off.and_then(|step| plan.calls.get(step)).map(cut_off);
-            return Turn::resume(plan.clone(), before.collect(), cut_off, steps);
-        }
-        let known = |route, call: Call| {
-            Turn::carry_out(Plan { route, model: None, confidence: None, calls: vec![call] }, steps)
-        };
-        if let Some(call) = &waiting.command.call {
-            return known(Route::Direct, call.clone());
-        }
-        let text = waiting.command.text.as_deref().unwrap_or_default();
-        if let Some(call) = self.reflex.find(text) {
-            self.metrics.route_reflex_total.add_one();
-            return known(Route::Reflex, call);
-        }
-        match self.model.state() {
-            State::Ready { name, .. } | State::Loading { name } | State::Asleep { name } => {
-                self.metrics.route_model_total.add_one();
-                Turn::ask(Some(name), steps, self.min_confidence)
-            }
-            State::Off => self.at_a_loss("no model is installed"),
-            State::Down { cause, .. } => {
-                self.metrics.model_missed_total.add_one();
-                self.at_a_loss(&format!("the model is down: {cause}"))
-            }
-        }
-    }
-
-    fn at_a_loss(&self, why: &str) -> Turn {
-        let hint = match &self.hint {
-            Some(hint) => format!(". Without it only known sentences work, such as: {hint}"),
-            None => String::new(),
-        };
-        let message = format!("that is not a known sentence, and {why}{hint}");
-        let denial = Denial::new("model_unavailable", message);
-        Turn::refuse(Route::Direct, Status::Failed, denial)
     }
 
     async fn drive(&self, turn: &mut Turn, waiting: &Waiting, role: Role, deadline: Instant) {
@@ -382,23 +333,4 @@ impl Agent {
     fn feed(&self, notice: Notice) {
         self.store.feed().tell(notice);
     }
-}
-
-/// The call in the middle of which the daemon stopped.
-fn cut_off(call: &Call) -> Ran {
-    let record = CallRecord {
-        tool: call.tool.clone(),
-        args: call.args.clone(),
-        ok: false,
-        result: None,
-        error: Some(INTERRUPTED_WHY.into()),
-        settled: None,
-        ms: 0,
-    };
-    let error = Some(Denial::new(INTERRUPTED, INTERRUPTED_WHY));
-    Ran { record, acted: true, reply: call.interrupted(), error, effects: Vec::new() }
-}
-
-fn named(record: &CallRecord) -> String {
-    Call { tool: record.tool.clone(), args: Args::clone(&record.args) }.to_string()
 }

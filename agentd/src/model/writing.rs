@@ -13,6 +13,7 @@
 use llama_cpp_2::token::LlamaToken;
 use llguidance::Matcher;
 
+use super::jobs::count;
 use super::lookup;
 use super::path::{Desk, Fork, Path};
 use super::prior::Prior;
@@ -109,7 +110,6 @@ impl Writing {
 
     /// How many tokens of a guess were right: free text that copies is trusted to go on with it.
     pub(super) fn was_guessed(&mut self, guessed: usize, right: usize) {
-        let count = |n| u32::try_from(n).unwrap_or(u32::MAX);
         self.usage.guessed += count(guessed);
         self.usage.guessed_right += count(right);
         if guessed > 0 {
