@@ -219,7 +219,7 @@ fn range(param: &Param) -> Option<String> {
 }
 
 /// What a parameter may be, in words that go behind "must be".
-fn allowed(param: &Param) -> String {
+pub fn allowed(param: &Param) -> String {
     if let Some(choices) = &param.choices {
         let listed = choices.iter().take(SHOWN_CHOICES).map(String::as_str);
         let listed = listed.collect::<Vec<_>>().join(", ");

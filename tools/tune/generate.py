@@ -56,7 +56,7 @@ def after_others(rng, made):
     """Lets sentences that production takes for a reference come after another one that they do not refer to, what is to be refused
     among them: a turn before does not mean that something is to be done."""
     whole = [pair for pair in made if "before" not in pair]
-    said = [{"say": pair["say"], "answer": pair["answer"]} for pair in whole if pair["answer"] != "none()"]
+    said = [{"say": pair["say"], "answer": pair["answer"]} for pair in whole if pair["kind"] != "refuse"]
     for pair in whole:
         others = [turn for turn in said if turn["say"] != pair["say"]]
         if others and refers_back(pair["say"]) and rng.random() * 100 < AFTER_OTHERS_SHARE:

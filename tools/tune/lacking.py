@@ -1,4 +1,4 @@
-"""Orders that leave out or blur what a tool needs, or give a value that it cannot have."""
+"""Orders that leave out or blur what a tool needs, or give a value that it cannot have: the answer is the tool without arguments."""
 
 import re
 
@@ -18,7 +18,10 @@ class Lacking:
             return None
         tool, line = self.rng.choice(lines)
         ask = self.speaker.ask(tool, line=line)
-        return None if self.speaker.needs_met(ask) or MARK_OPEN in ask.text else ask.text
+        if self.speaker.needs_met(ask) or MARK_OPEN in ask.text:
+            return None
+        self.lacks(tool)
+        return ask.text
 
     def no_ambiguous(self):
         return self.rng.random() < 0.7 and self.of_lines("A") or self.either()
@@ -41,6 +44,7 @@ class Lacking:
         ask = self.speaker.ask(tool, line=rng.choice(lines), item=param.items[0], item_text=f"{a} or {b}", wrap=False)
         if MARK_OPEN in ask.text:
             return None
+        self.lacks(tool, param)
         return finish(rng, ask.text + rng.choice([", I don't know which", ", I forgot which", ", which was it again", ", one of the two, not both", ", let me think which"]))
 
     def no_shared(self):
@@ -58,7 +62,10 @@ class Lacking:
             return None
         tool, param, line, head = rng.choice(found)
         ask = self.speaker.ask(tool, line=line, item=param.items[0], item_text=rng.choice(["the {h}", "the {h}", "that {h}", "one of the {h}s", "the other {h}"]).replace("{h}", head))
-        return None if MARK_OPEN in ask.text else ask.text
+        if MARK_OPEN in ask.text:
+            return None
+        self.lacks(tool, param)
+        return ask.text
 
     def no_vague(self):
         """An amount that is none: "for a while", "somewhere warmer", "a few"."""
@@ -79,7 +86,10 @@ class Lacking:
             return None
         tool, param, line, way = rng.choice(found)
         ask = self.speaker.ask(tool, line=line, value=param.quantity.low, value_text=way)
-        return None if MARK_OPEN in ask.text or re.search(r"every a|of a (bit|while)|\b(a few|several|usual|reasonable|think|last time|should be|better value) (open|%)", ask.text) else ask.text
+        if MARK_OPEN in ask.text or re.search(r"every a|of a (bit|while)|\b(a few|several|usual|reasonable|think|last time|should be|better value) (open|%)", ask.text):
+            return None
+        self.lacks(tool, param)
+        return ask.text
 
     def no_outside(self):
         """A value that the machine cannot have."""
@@ -109,4 +119,7 @@ class Lacking:
         if q.low <= value <= q.high:
             return None
         ask = self.speaker.ask(tool, line=rng.choice(lines), value=value, value_text=said)
-        return ask.text if ask and MARK_OPEN not in ask.text else None
+        if not ask or MARK_OPEN in ask.text:
+            return None
+        self.lacks(tool, param)
+        return ask.text

@@ -48,13 +48,19 @@ class Refusals(Lacking):
     def refuse(self):
         weights = REFUSE_CRAFT if self.is_craft() else REFUSE
         for _ in range(5):
-            kind = self.rng.choices(list(weights), list(weights.values()))[0]
+            kind, self.meant = self.rng.choices(list(weights), list(weights.values()))[0], None
             text = getattr(self, f"no_{kind}", lambda: self.bank(kind))()
             if text:
                 if self.rng.random() < 0.25:
                     text = self.heard(text, self.rng.choice([0, 1, 1, 2]))
-                return self.finished([], text, kind="refuse") | {"why": kind}
+                answer = {"answer": f"{self.meant.name}()"} if self.meant else {}
+                return self.finished([], text, kind="refuse") | answer | {"why": kind}
         return None
+
+    def lacks(self, tool, *params):
+        """What is said is meant for this tool, and one of these values, which it needs, is not said: it is asked for."""
+        if any("default" not in param.spec and not param.spec.get("optional") for param in params or tool.params):
+            self.meant = tool
 
     def is_craft(self):
         return all(tool.arch.family == "craft" for tool in self.toolset.tools)
@@ -190,7 +196,10 @@ class Refusals(Lacking):
         param = self.speaker.item_param(tool)
         base, n = param.items[0].name.rsplit(" ", 1)[0], max(item.number for item in param.items) + rng.randint(1, 4)
         ask = self.speaker.ask(tool, "IQ", item=param.items[0], item_text=rng.choice([f"{base} {n}", f"{base} {ground.words(n)}", f"{base} number {n}"]))
-        return None if not ask or MARK_OPEN in ask.text or "{" + param.role not in ask.line.text and "-" + param.role not in ask.line.text else ask.text
+        if not ask or MARK_OPEN in ask.text or "{" + param.role not in ask.line.text and "-" + param.role not in ask.line.text:
+            return None
+        self.lacks(tool, param)
+        return ask.text
 
     def no_unread(self):
         """A question about a thing that can only be switched or opened, or asked in another way."""

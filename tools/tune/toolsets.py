@@ -353,7 +353,8 @@ def kind_of(spec):
     return f"{name}{unit}"
 
 
-RULES = ("You control a machine. Answer each request with the one call that does it, or with none() if no tool fits.\nTools:\n")
+RULES = ("You control a machine. Answer each request with the one call that does it, with its name and () if a value is missing, "
+         "or with none() if no tool fits.\nTools:\n")
 
 
 def prompt(declared):

@@ -42,8 +42,19 @@ def options():
     parser.add_argument("--average", type=float, default=0.98, help="share that the average of the factors keeps at each step; what is checked and written is the average (default 0.98)")
     parser.add_argument("--patience", type=int, default=0, help="stop after so many checks without a better one; 0: never")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto",
+                        help="of products and attention; auto: bfloat16 where the processor multiplies it (default auto)")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     return parser.parse_args()
+
+
+def precision(name):
+    """The type of that name. Without instructions of its own, bfloat16 is slower than float32 and no better."""
+    if name == "auto":
+        cpuinfo = pathlib.Path("/proc/cpuinfo")
+        flags = set(cpuinfo.read_text(encoding="utf-8").split()) if cpuinfo.exists() else set()
+        name = "bfloat16" if flags & {"avx512_bf16", "amx_bf16", "bf16"} else "float32"
+    return getattr(torch, name)
 
 
 def loss_of(model, pack):
@@ -85,7 +96,9 @@ class Run:
         self.of, self.lora = of, Lora(base, of.rank, of.alpha)
         if of.begin:
             adapter.load(of.begin, self.lora)
-        self.model = Llama(base, self.lora)
+        dtype = precision(of.precision)
+        print(f"computing in {dtype} on {of.threads} threads", flush=True)
+        self.model = Llama(base, self.lora, dtype)
         self.lessons, self.checks = Lessons(of.lessons, of.seed), Lessons(of.check, of.seed)
         self.optimizer = torch.optim.AdamW(self.lora.parameters(), lr=of.rate, betas=(0.9, 0.99), weight_decay=0.0)
         self.base_sha256 = hashlib.sha256(pathlib.Path(of.model).read_bytes()).hexdigest()

@@ -11,7 +11,7 @@ use tokio::time::timeout_at;
 
 use super::memory::Exchange;
 use super::turn::{Event, Proposal, Ran, Step, Turn};
-use super::{Agent, STORE_RETRY, feedback, memory, prompt, reply};
+use super::{Agent, STORE_RETRY, feedback, memory, missing, prompt, reply};
 use crate::command::{self, CallRecord, Denial, Outcome, Priority, Route, Status, elapsed_ms};
 use crate::feed::Notice;
 use crate::model::{Ask, ModelError, grammar};
@@ -142,7 +142,10 @@ impl Agent {
         let others = answer.alternatives.iter();
         // What cannot be read is nothing to ask back about.
         let others = others.filter_map(|other| grammar::parse_calls(&other.text).ok()).collect();
-        Ok(Proposal { calls, confidence: answer.confidence, others, model: Some(answer.model) })
+        let specs: Vec<_> = self.toolbox.specs().collect();
+        let missing = missing::question(&calls, &specs, text);
+        let (confidence, model) = (answer.confidence, Some(answer.model));
+        Ok(Proposal { calls, confidence, others, missing, model })
     }
 
     /// Whether a call may run now: one that acts only where it can be recorded.

@@ -7,6 +7,7 @@
 mod execute;
 mod feedback;
 pub mod memory;
+mod missing;
 pub mod pattern;
 pub mod prompt;
 pub mod reflex;

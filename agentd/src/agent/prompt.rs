@@ -11,8 +11,8 @@ use crate::model::Message;
 /// The most examples that a prompt shows.
 pub const MAX_EXAMPLES: usize = 16;
 
-const RULES: &str = "You control a machine. Answer each request with the one call that does it, or \
-                     with none() if no tool fits.\nTools:\n";
+const RULES: &str = "You control a machine. Answer each request with the one call that does it, with \
+                     its name and () if a value is missing, or with none() if no tool fits.\nTools:\n";
 
 /// The static part: rules, tools, examples.
 pub fn preamble(tools: &[ToolSpec]) -> Vec<Message> {

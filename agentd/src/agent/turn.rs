@@ -27,6 +27,9 @@ pub const INTERRUPTED: &str = "interrupted";
 /// The code of a proposal that the model is not sure enough of.
 pub const UNSURE: &str = "unsure";
 
+/// The code of a request that does not say a value which its tool needs.
+pub const VALUE_MISSING: &str = "value_missing";
+
 /// What is to be done next.
 #[derive(Debug, PartialEq)]
 pub enum Step {
@@ -51,6 +54,8 @@ pub struct Proposal {
     pub confidence: f32,
     /// What else it may be, the likeliest first.
     pub others: Vec<Vec<Call>>,
+    /// What the person has to be asked, where a tool is clear and a value that it needs is not.
+    pub missing: Option<String>,
     /// Which model it is of, where it may be another one than was to be asked.
     pub model: Option<String>,
 }
@@ -277,7 +282,7 @@ impl Turn {
     }
 
     fn propose(&mut self, proposal: Proposal) {
-        let Proposal { calls, confidence, others, model } = proposal;
+        let Proposal { calls, confidence, others, missing, model } = proposal;
         self.plan.model = model.or(self.plan.model.take());
         // Three digits are as much as it means.
         self.plan.confidence = Some((confidence * 1000.0).round() / 1000.0);
@@ -295,6 +300,8 @@ impl Turn {
                 told.join(", or ")
             );
             self.end(Status::Denied, UNSURE, message);
+        } else if let Some(missing) = missing {
+            self.end(Status::Denied, VALUE_MISSING, missing);
         } else if calls.len() > self.steps {
             let message =
                 format!("it takes {} calls; at most {} are made", calls.len(), self.steps);

@@ -19,6 +19,7 @@ fn turn(calls: usize) -> Turn {
         calls: (0..calls).map(call).collect(),
         confidence: 0.5,
         others: vec![vec![call(9)]],
+        missing: None,
         model: None,
     }));
     turn
@@ -42,6 +43,7 @@ fn the_bound_on_confidence_holds_at_and_just_below() {
             calls,
             confidence,
             others,
+            missing: None,
             model: Some("other".into()),
         }));
         turn
@@ -73,6 +75,22 @@ fn a_doubtful_no_asks_back_where_there_is_something_to_ask() {
     assert_eq!(propose(0.5, vec![vec![call(1)]]), code(UNSURE));
     assert_eq!(propose(0.5, Vec::new()), code("no_tool"));
     assert_eq!(propose(0.8, vec![vec![call(1)]]), code("no_tool"));
+}
+
+#[test]
+fn a_value_that_is_missing_is_asked_for_and_no_call_of_the_plan_is_made() {
+    let propose = |confidence| {
+        let mut turn = Turn::ask(Some("m".into()), 4, 0.8);
+        let (calls, missing) = (vec![call(0), call(1)], Some("a value is missing".to_owned()));
+        turn.on(Event::Proposed(Proposal { calls, confidence, missing, ..Proposal::default() }));
+        turn
+    };
+    let asked = propose(0.9);
+    assert_eq!((asked.next(), asked.ending().0), (Step::Finish, Status::Denied));
+    assert_eq!(asked.ending().1.map(|denial| denial.code.as_str()), Some(VALUE_MISSING));
+    assert!(asked.plan().calls.is_empty());
+    let unsure = propose(0.5);
+    assert_eq!(unsure.ending().1.map(|denial| denial.code.as_str()), Some(UNSURE));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! trained on.
 //!
 //! ```text
-//!  turns-1:  BOS rules and tools EOS   BOS request EOS call EOS   BOS request EOS ...
+//!  turns-2:  BOS rules and tools EOS   BOS request EOS call EOS   BOS request EOS ...
 //! ```
 //!
 //! In turns each message is tokenized alone and as plain text, so that a person's words cannot spell a control
@@ -14,7 +14,7 @@ use llama_cpp_2::token::LlamaToken;
 use super::{Message, ModelError};
 
 /// The name of the terse dialect in an adapter's metadata (`agentd.dialect`).
-pub const TURNS: &str = "turns-1";
+pub const TURNS: &str = "turns-2";
 
 /// A way to write prompts.
 pub enum Dialect {

@@ -6,6 +6,9 @@
 //!  value  = bare word | JSON value, with a space behind each comma and colon
 //! ```
 //!
+//! A call without arguments, of a tool that needs some, is an open one: the tool is meant, and a value is not said. It is
+//! never made; the person is asked for the value ([`is_open`]).
+//!
 //! Parameters stand in their declared order, and so do the members of an object; an optional one may be left out. The model's grammar
 //! admits only the declared tools, words and ranges; the parser knows no tools and reads the syntax
 //! alone, so that what it gives still has to be checked. Bound: a free string has at most its
@@ -43,13 +46,8 @@ pub const FREE_TEXT: &str = "start: TEXT\nTEXT: /(.|\\n)+/\n";
 pub const ENDLESS: &str = "start: TEXT END\nTEXT: /[^\\x01]+/\nEND: /\\x01/\n";
 
 /// The Lark grammar of 1 to `max_calls` calls, one a line, or of `none()`. With `grounds`, numbers, times and
-/// verbatim texts are only what stands in the request; a tool that needs one and finds none is left out.
+/// verbatim texts are only what stands in the request; a tool that needs one and finds none can only be called openly.
 pub fn calls(tools: &[&ToolSpec], max_calls: usize, grounds: Option<&Grounds>) -> String {
-    let can_be_called = |tool: &&&ToolSpec| {
-        let mut params = tool.params.values();
-        params.all(|param| !param.is_required() || has_value(param, grounds))
-    };
-    let tools: Vec<&ToolSpec> = tools.iter().filter(can_be_called).copied().collect();
     let mut lark = format!("start: {}", literal(NONE));
     if !tools.is_empty() {
         let more = max_calls.saturating_sub(1);
@@ -63,14 +61,38 @@ pub fn calls(tools: &[&ToolSpec], max_calls: usize, grounds: Option<&Grounds>) -
     }
     lark.push('\n');
     for (t, tool) in tools.iter().enumerate() {
+        let mut params = tool.params.values();
+        let can_be_called = params.all(|param| !param.is_required() || has_value(param, grounds));
+        let open = literal(&format!("{}()", tool.name));
+        if !can_be_called {
+            let _ = writeln!(lark, "t{t}: {open}");
+            continue;
+        }
+        let rule = if needs_values(tool) {
+            let _ = writeln!(lark, "t{t}: t{t}_call | {open}");
+            format!("t{t}_call")
+        } else {
+            format!("t{t}")
+        };
         let call = Members { params: &tool.params, open: &format!("{}(", tool.name), close: ")" };
-        call.rules(&mut lark, &format!("t{t}"), grounds);
+        call.rules(&mut lark, &rule, grounds);
     }
     // Its automaton is worth compiling only where something refers to it.
     if let Some(grounds) = grounds.filter(|_| lark.contains(SAID)) {
         let _ = writeln!(lark, "{}", said(grounds));
     }
     lark
+}
+
+/// Whether a call of a tool means nothing without arguments.
+fn needs_values(tool: &ToolSpec) -> bool {
+    tool.params.values().any(Param::is_required)
+}
+
+/// Whether a call is an open one: of a tool that needs values, without any.
+pub fn is_open<'a>(call: &Call, tools: impl IntoIterator<Item = &'a ToolSpec>) -> bool {
+    call.args.is_empty()
+        && tools.into_iter().any(|tool| tool.name == call.tool && needs_values(tool))
 }
 
 /// How the calls of some tools begin: what tells one from another.
@@ -140,7 +162,7 @@ impl Members<'_> {
 }
 
 /// Whether the request has something that may be written for a parameter.
-fn has_value(param: &Param, grounds: Option<&Grounds>) -> bool {
+pub fn has_value(param: &Param, grounds: Option<&Grounds>) -> bool {
     match param.kind {
         ParamKind::Array => param.items.as_ref().is_some_and(|item| has_value(item, grounds)),
         ParamKind::Object => {

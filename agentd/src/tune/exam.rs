@@ -40,7 +40,7 @@ pub struct Question<'a> {
 /// An answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Given {
-    /// The calls; one of a tool that is none where the answer is no call.
+    /// The calls that would be made; one of a tool that is none where the answer is no call.
     pub calls: Vec<Call>,
     /// What was written, or why nothing was.
     pub text: String,
@@ -123,15 +123,22 @@ pub async fn ask(
         Err(ModelError::Refused(why)) => Answer { text: why, ..Answer::default() },
         Err(error) => return Err(error),
     };
-    let others = alternatives.iter().filter_map(|other| grammar::parse_calls(&other.text).ok());
+    let made = |calls| made(calls, question.tools);
+    let others =
+        alternatives.iter().filter_map(|other| grammar::parse_calls(&other.text).ok().map(made));
     let failed = || vec![Call { tool: "(failed)".into(), args: Args::new() }];
     Ok(Given {
-        calls: grammar::parse_calls(&text).unwrap_or_else(|_| failed()),
+        calls: grammar::parse_calls(&text).map_or_else(|_| failed(), made),
         others: others.collect(),
         text,
         confidence,
         ms,
     })
+}
+
+/// What would be made of these calls: nothing where one of them is open, and the person is asked for a value.
+fn made(calls: Vec<Call>, tools: &[ToolSpec]) -> Vec<Call> {
+    if calls.iter().any(|call| grammar::is_open(call, tools)) { Vec::new() } else { calls }
 }
 
 /// Asks all that is said to some machines; for each sentence, whether it was answered exactly. `done` is told how
@@ -150,6 +157,7 @@ pub async fn exact(
             let question = Question { tools, before: &before, say: &pair.say };
             let given = ask(model, config, &question).await?;
             let right = grammar::parse_calls(&pair.answer);
+            let right = right.map(|right| made(right, tools));
             exact.push(right.is_ok_and(|right| mark::is_same(&right, &given.calls, tools)));
             done(exact.len());
         }

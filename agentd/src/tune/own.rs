@@ -14,7 +14,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use agentd_tools::ToolSpec;
+use agentd_tools::{Args, ToolSpec};
 
 use super::expand::{Phrase, Piece, Texts, expand};
 use super::history::History;
@@ -280,6 +280,7 @@ impl<'a> Own<'a> {
     fn refusal(&self, sources: &[Source], part: Part, random: &mut Random) -> Option<Pair> {
         let patterns: Vec<&Source> =
             sources.iter().filter(|source| matches!(source.what, What::Sentence(_))).collect();
+        let mut calls = Vec::new();
         let say = match random.between(1, 10) {
             roll @ 4..=10 if !patterns.is_empty() => {
                 let source = *random.pick(&patterns);
@@ -287,13 +288,15 @@ impl<'a> Own<'a> {
                 if roll < 7 {
                     refuse::neighbour(&phrase, tool, &self.vocabulary, part, random)
                 } else {
+                    // The tool is meant, and is called without arguments: the value is asked for.
+                    calls.push(Call { tool: tool.name.clone(), args: Args::new() });
                     refuse::lacking(&phrase, tool, self.tools, random)
                 }
             }
             _ => Some(refuse::other_subject(part, random)),
         };
         let say = reword_text(&say?, random);
-        self.judge.admits(&say, &[]).then(|| pair(say, &[]))
+        self.judge.admits(&say, &[]).then(|| pair(say, &calls))
     }
 }
 

@@ -37,8 +37,8 @@ class Pack:
         self.rows, self.columns = torch.tensor(rows), torch.tensor(columns)
         self.at, self.targets, self.owners = torch.tensor(at), torch.tensor(targets), torch.tensor(owners)
         self.allowed = allowed
-        own = torch.ones(self.longest, self.longest, dtype=torch.bool).tril()
-        self.mask = torch.cat((torch.ones(self.longest, self.prefix, dtype=torch.bool), own), dim=1)[None, None]
+        # Which places of its own continuation a token sees: `[n, longest]`.
+        self.sees = torch.arange(self.longest) <= self.columns[:, None]
 
     def masked(self, logits):
         """Logits `[choices, vocabulary]` with minus infinity for what the grammar forbids."""

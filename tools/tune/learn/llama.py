@@ -55,34 +55,41 @@ class Lora(nn.Module):
     def add(self, layer, names, x, y):
         """Adds to `y` `[n, sum of outs]`, which frozen layers made of `x` `[n, in]`, what the adapter makes of it."""
         keys = [f"{layer}/{name}" for name in names]
-        low = x @ torch.cat([self.a[key] for key in keys]).T
-        parts = [low[:, i * self.rank : (i + 1) * self.rank] @ self.b[key].T for i, key in enumerate(keys)]
+        low = x @ torch.cat([self.a[key] for key in keys]).to(x.dtype).T
+        parts = [low[:, i * self.rank : (i + 1) * self.rank] @ self.b[key].to(x.dtype).T for i, key in enumerate(keys)]
         return torch.add(y, torch.cat(parts, dim=1), alpha=self.scale)
 
 
 class Llama:
-    """The model over one pack: a prefix, and many continuations of it that do not see each other."""
+    """The model over one pack: a prefix, and many continuations of it that do not see each other.
 
-    def __init__(self, base, lora):
-        self.base, self.lora = base, lora
+    Products of matrices and attention are computed in `dtype`; the factors that are learnt, the sum that goes from
+    layer to layer, the norms and the loss stay float32.
+    """
+
+    def __init__(self, base, lora, dtype=torch.float32):
+        self.base, self.lora, self.dtype = base, lora, dtype
         # Layers that read the same input are one matrix product.
-        join = lambda layer, *names: torch.cat([base.linear(layer, name) for name in names])
-        self.qkv = [join(layer, "attn_q", "attn_k", "attn_v") for layer in range(base.layers)]
-        self.gate_up = [join(layer, "ffn_gate", "ffn_up") for layer in range(base.layers)]
+        join = lambda layer, *names: torch.cat([base.linear(layer, name) for name in names]).to(dtype)
+        layers = range(base.layers)
+        self.qkv = [join(layer, "attn_q", "attn_k", "attn_v") for layer in layers]
+        self.attn_output = [join(layer, "attn_output") for layer in layers]
+        self.gate_up = [join(layer, "ffn_gate", "ffn_up") for layer in layers]
+        self.down = [join(layer, "ffn_down") for layer in layers]
         self.embedding = base.weights["token_embd.weight"]
-        self.output = base.weights.get("output.weight", self.embedding)
+        self.output = base.weights.get("output.weight", self.embedding).to(dtype)
         self.head = base.width // base.heads
         half = torch.arange(0, self.head, 2).float() / self.head
         self.frequencies = base.rope_base**-half
 
     def norm(self, x, weight):
-        return F.rms_norm(x, (x.shape[-1],), self.base.weights[weight], self.base.eps)
+        return F.rms_norm(x, (x.shape[-1],), self.base.weights[weight], self.base.eps).to(self.dtype)
 
     def rotate(self, x, angles):
         """`x` `[n, heads, head]` with its neighbouring pairs turned by `angles` `[n, head / 2]`."""
         even, odd = x[..., 0::2], x[..., 1::2]
         cos, sin = angles.cos()[:, None], angles.sin()[:, None]
-        return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)
+        return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2).to(self.dtype)
 
     def hidden(self, pack):
         """The last hidden states `[n, width]` of a pack's tokens."""
@@ -95,30 +102,41 @@ class Llama:
             y = self.lora.add(layer, LINEARS[:3], y, y @ self.qkv[layer].T)
             q, k, v = (part.unflatten(1, (-1, self.head)) for part in y.split(sizes, dim=1))
             y = attend(self.rotate(q, angles), self.rotate(k, angles), v, pack)
-            x = x + self.lora.add(layer, LINEARS[3:4], y, y @ base.linear(layer, "attn_output").T)
+            x = x + self.lora.add(layer, LINEARS[3:4], y, y @ self.attn_output[layer].T)
             y = self.norm(x, f"blk.{layer}.ffn_norm.weight")
             gate, up = self.lora.add(layer, LINEARS[4:6], y, y @ self.gate_up[layer].T).chunk(2, dim=1)
             y = F.silu(gate) * up
-            x = x + self.lora.add(layer, LINEARS[6:], y, y @ base.linear(layer, "ffn_down").T)
+            x = x + self.lora.add(layer, LINEARS[6:], y, y @ self.down[layer].T)
         return self.norm(x, "output_norm.weight")
 
     def logits(self, hidden):
-        return hidden @ self.output.T
+        return (hidden @ self.output.T).float()
 
 
 def attend(q, k, v, pack):
     """Attention of the prefix over itself, and of each continuation over the prefix and itself: `[n, width]`."""
-    own = pack.prefix
+    own, group = pack.prefix, q.shape[1] // k.shape[1]
     heads_first = lambda x: x.transpose(-3, -2)
     first = F.scaled_dot_product_attention(
         heads_first(q[:own])[None], heads_first(k[:own])[None], heads_first(v[:own])[None], is_causal=True, enable_gqa=True
     )
     first = heads_first(first[0]).flatten(1)
-    # Continuations side by side, padded to the longest; what is padded is attended to by nobody.
-    rows, columns = pack.rows, pack.columns
-    pad = lambda x: x.new_zeros(pack.count, pack.longest, *x.shape[1:]).index_put((rows, columns), x[own:])
-    behind = lambda x: torch.cat((x[None, :own].expand(pack.count, -1, -1, -1), pad(x)), dim=1)
-    then = F.scaled_dot_product_attention(
-        heads_first(pad(q)), heads_first(behind(k)), heads_first(behind(v)), attn_mask=pack.mask, enable_gqa=True
-    )
-    return torch.cat((first, heads_first(then)[rows, columns].flatten(1)))
+    # The prefix is the same for all continuations, so that their scores with it are one product for each head of keys:
+    # `[kv heads, n * group, prefix]`. With themselves they are side by side, padded to the longest:
+    # `[count, kv heads, longest * group, longest]`; what is padded is attended to by nobody.
+    grouped = lambda x: x.unflatten(1, (-1, group)).transpose(0, 1).flatten(1, 2)
+    ungrouped = lambda x: x.unflatten(1, (-1, group)).transpose(0, 1)
+    pad = lambda x: x.new_zeros(pack.count, pack.longest, *x.shape[1:]).index_put((pack.rows, pack.columns), x)
+    # `[count, longest, kv heads, group, x]` to `[count, kv heads, longest * group, x]` and back.
+    side = lambda x: pad(x).transpose(1, 2)
+    q = q[own:] * q.shape[-1] ** -0.5
+    before = ungrouped(grouped(q) @ k[:own].permute(1, 2, 0))
+    wide = pad(q).unflatten(2, (-1, group)).transpose(1, 2).flatten(2, 3)
+    here = wide @ side(k[own:]).transpose(-1, -2)
+    here = here.unflatten(2, (pack.longest, group)).transpose(1, 2)[pack.rows, pack.columns]
+    here = here.masked_fill(~pack.sees[:, None, None], float("-inf"))
+    weights = torch.cat((before, here), dim=-1).float().softmax(dim=-1).to(q.dtype)
+    y = ungrouped(weights[..., :own].transpose(0, 1).flatten(1, 2) @ v[:own].transpose(0, 1))
+    wide = pad(weights[..., own:]).transpose(1, 2).flatten(2, 3) @ side(v[own:])
+    y = y + wide.unflatten(2, (pack.longest, group)).transpose(1, 2)[pack.rows, pack.columns]
+    return torch.cat((first, y.flatten(1)))
