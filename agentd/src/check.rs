@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use agentd_tools::Toolbox;
 use serde::Serialize;
 
+use crate::agent::config::{self, AgentConfig, DEFAULT};
 use crate::cli::models::summary;
 use crate::cli::{BAD_CONFIG, ConfigArgs, chain};
 use crate::config::{Config, ConfigError};
@@ -104,7 +105,9 @@ pub async fn check(config: &Config, path: &str) -> Vec<Finding> {
             Err(error) => finding(&what, Level::Warning, error.to_string()),
         });
     }
-    findings.extend(check_models(&config.model));
+    for agent in config::all(&config.agent) {
+        findings.extend(check_models(&agent, &config.model));
+    }
     match &config.mqtt {
         None => {
             let message = "no [mqtt] section: the device works without a network";
@@ -187,12 +190,27 @@ fn check_tools(config: &Config) -> Vec<Finding> {
 }
 
 /// The model, and those that are asked where it cannot be.
-fn check_models(config: &ModelConfig) -> Vec<Finding> {
-    let behind = config.fallback.iter().map(|named| {
-        let told = check_model(&config.with(named));
+/// The models of the default agent, and of another one those that it has for itself.
+fn check_models(agent: &AgentConfig, machine: &ModelConfig) -> Vec<Finding> {
+    let own = agent.model(machine);
+    let of_agent = |told: Finding| Finding { what: agent.component(&told.what), ..told };
+    if agent.name != DEFAULT {
+        let has_own = agent.model.is_some() || agent.adapter.is_some();
+        let tools = agent.tools.as_ref().map_or("all tools".into(), |own| own.join(", "));
+        let told = match has_own {
+            true => check_model(&own),
+            false => finding("model", Level::Ok, "that of the machine"),
+        };
+        return vec![of_agent(Finding {
+            message: format!("{}; for {tools}", told.message),
+            ..told
+        })];
+    }
+    let behind = own.fallback.iter().map(|named| {
+        let told = check_model(&own.with(named));
         Finding { message: format!("fallback {}", told.message), ..told }
     });
-    std::iter::once(check_model(config)).chain(behind).collect()
+    std::iter::once(check_model(&own)).chain(behind).collect()
 }
 
 fn check_model(config: &ModelConfig) -> Finding {

@@ -13,6 +13,7 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::agent::config::AgentConfig;
 use crate::http::config::HttpConfig;
 use crate::link::config::MqttConfig;
 use crate::model::config::ModelConfig;
@@ -45,6 +46,8 @@ pub struct Config {
     pub serial: Vec<SerialSpec>,
     /// What the machine can do.
     pub tool: Vec<ToolSpec>,
+    /// Who may be asked, where there is more than one.
+    pub agent: Vec<AgentConfig>,
     /// Sensors that are read on a period.
     pub poll: Vec<PollConfig>,
 }
@@ -170,6 +173,15 @@ impl Config {
         if let Err(errors) = crate::agent::reflex::Reflex::new(&self.tool) {
             problems.extend(errors.iter().map(ToString::to_string));
         }
+        for (at, problem) in crate::agent::config::check(&self.agent, &self.tool) {
+            problems.push(format!("{}: {problem}", place(&format!("agent[{at}]"))));
+        }
+        let voices = self.wyoming.as_ref().and_then(|wyoming| wyoming.agent.as_deref());
+        let agents = crate::agent::config::all(&self.agent);
+        if let Some(named) = voices.filter(|named| agents.iter().all(|one| one.name != *named)) {
+            let place = place("wyoming.agent");
+            problems.push(format!("{place}: `wyoming.agent`: there is no agent `{named}`"));
+        }
         for poll in &self.poll {
             self.check_poll(poll, &tools, &mut problems);
         }
@@ -286,6 +298,15 @@ mod tests {
         let tool = "[[tool]]\nname='t'\ndescription='d'\nkind='note'\n\nefect='acts'\n";
         refused(tool, &["a.toml:6", "did you mean `effect`?"]);
         refused("[[tool]]\nname='t'\ndescription='d'\nkind='serail'\n", &["a.toml:4", "serial"]);
+    }
+
+    #[test]
+    fn an_agent_that_does_not_fit_is_refused_with_its_line() {
+        let text = "[[tool]]\nname='note'\ndescription='d'\nkind='note'\nparams.text={}\n\
+                    [[agent]]\nname='a'\ntools=['note']\n[[agent]]\nname='b'\ntools=['ntoe']\n";
+        refused(text, &["a.toml:9", "agent `b`", "did you mean `note`?"]);
+        refused("[wyoming]\nagent='cook'\n", &["a.toml:2", "no agent `cook`"]);
+        refused("[[agent]]\nname='a'\ntool=['note']\n", &["a.toml:3", "did you mean `tools`?"]);
     }
 
     #[test]

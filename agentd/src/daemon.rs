@@ -22,6 +22,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::agent::config::AgentConfig;
+use crate::agent::mind::Mind;
 use crate::agent::{self, Agent};
 use crate::command;
 use crate::config::Config;
@@ -34,8 +36,8 @@ use crate::link::broker::EmbeddedBroker;
 use crate::link::config::MqttConfig;
 use crate::link::{self, Link};
 use crate::metrics::Metrics;
-use crate::model::config::ModelConfig;
-use crate::model::manager::Manager;
+use crate::model::config::{ModelConfig, Source};
+use crate::model::manager::{Ladder, Manager};
 use crate::model::{self, Model};
 use crate::policy::Policy;
 use crate::poll::Poll;
@@ -105,26 +107,21 @@ pub async fn run(config: Config) -> Result<()> {
         base.start("port state", watch_port(name, state, health.clone(), base.stop.clone()));
     }
     base.start("store state", watch_store(store.trouble(), health.clone(), base.stop.clone()));
-    let model = start_model(&config, &health, &metrics, &mut base)?;
-    let capabilities = capabilities(&toolbox, &config);
+    let agents = agent::config::all(&config.agent);
+    let models = start_models(&agents, &config, &health, &metrics, &mut base)?;
+    let model = models.first().cloned().unwrap_or_else(Model::off);
+    let capabilities = capabilities(&toolbox, &config, &agents);
 
     let heartbeat = Heartbeat::default();
     let agent = Agent::new(agent::Parts {
         store: store.clone(),
         toolbox: toolbox.clone(),
-        model: model.clone(),
+        minds: minds(agents, models, &toolbox, &config.model)?,
         policy: Policy::new(config.policy.clone()),
         health: health.clone(),
         metrics: Arc::clone(&metrics),
-        max_tokens: config.model.max_tokens,
-        max_calls: config.model.max_calls,
-        min_confidence: config.model.min_confidence,
-        grounded: config.model.grounded,
         heartbeat: heartbeat.clone(),
-    })
-    .map_err(|errors| {
-        anyhow::anyhow!("{}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-    })?;
+    });
     middle.start("agent", agent.run(middle.stop.clone()));
 
     for poll in &config.poll {
@@ -281,35 +278,51 @@ fn worker_program() -> Result<PathBuf> {
     }
 }
 
-fn start_model(
+/// What the agents know, each with its model.
+fn minds(
+    agents: Vec<AgentConfig>,
+    models: Vec<Model>,
+    toolbox: &Toolbox,
+    machine: &ModelConfig,
+) -> Result<Vec<Mind>> {
+    let mind = |(agent, model)| Mind::new(agent, toolbox, model, machine);
+    agents.into_iter().zip(models).map(mind).collect::<Result<_, _>>().map_err(|errors| {
+        anyhow::anyhow!("{}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    })
+}
+
+/// The handles to the agents' models, in their order.
+fn start_models(
+    agents: &[AgentConfig],
     config: &Config,
     health: &Health,
     metrics: &Arc<Metrics>,
     base: &mut Stage,
-) -> Result<Model> {
-    match config.model.sources() {
-        Ok(sources) if !sources.is_empty() => {
-            let program = worker_program()?;
-            let prefixes = config.store.path.with_file_name("prefixes");
-            let settings = ModelConfig { prefixes: Some(prefixes), ..config.model.clone() };
-            let (model, manager) = Manager::new(&settings, &sources, &program, health, metrics);
-            base.start("model", manager.run(base.stop.clone()));
-            Ok(model)
-        }
-        Ok(_) => {
-            info!("no model is installed; known sentences work: `agentd model pull` gets one");
-            Ok(Model::off())
-        }
-        Err(error) => {
-            // A machine whose model is wrong still obeys the sentences that it knows.
-            health.lose("model", error.to_string());
-            Ok(Model::off())
-        }
+) -> Result<Vec<Model>> {
+    let prefixes = config.store.path.with_file_name("prefixes");
+    let machine = ModelConfig { prefixes: Some(prefixes), ..config.model.clone() };
+    let ladders: Vec<Ladder> = agents
+        .iter()
+        .map(|agent| {
+            let (config, sources) = (agent.model(&machine), agent.sources(&machine));
+            let sources = sources.unwrap_or_else(|error| {
+                // A machine whose model is wrong still obeys the sentences that it knows.
+                health.lose(&agent.component("model"), error.to_string());
+                Vec::new()
+            });
+            Ladder { config, sources }
+        })
+        .collect();
+    if ladders.iter().all(|ladder| ladder.sources.is_empty()) {
+        info!("no model is installed; known sentences work: `agentd model pull` gets one");
     }
+    let (models, manager) = Manager::new(&ladders, &worker_program()?, health, metrics);
+    base.start("model", manager.run(base.stop.clone()));
+    Ok(models)
 }
 
 /// What the device can do, as on the retained topic.
-fn capabilities(toolbox: &Toolbox, config: &Config) -> Value {
+fn capabilities(toolbox: &Toolbox, config: &Config, agents: &[AgentConfig]) -> Value {
     let tools: Vec<Value> = toolbox
         .specs()
         .map(|spec| {
@@ -329,7 +342,20 @@ fn capabilities(toolbox: &Toolbox, config: &Config) -> Value {
     let source = config.model.source().ok().flatten();
     let model =
         source.map(|source| json!({"name": source.name(), "sha256": config.model.sha256()}));
-    json!({"agents": ["default"], "tools": tools, "examples": examples, "model": model})
+    let agents: Vec<Value> = agents
+        .iter()
+        .map(|agent| {
+            let tools = toolbox.specs().map(|spec| &spec.name).filter(|name| agent.may_use(name));
+            let model = agent.sources(&config.model).unwrap_or_default();
+            json!({
+                "name": agent.name,
+                "description": agent.description,
+                "tools": tools.collect::<Vec<_>>(),
+                "model": model.first().map(Source::name),
+            })
+        })
+        .collect();
+    json!({"agents": agents, "tools": tools, "examples": examples, "model": model})
 }
 
 async fn watch_port(

@@ -109,6 +109,8 @@ pub enum Verdict {
 #[derive(Debug)]
 pub struct Policy {
     config: PolicyConfig,
+    /// The agents that can be asked, the default one first.
+    agents: Vec<String>,
     /// For each user: the minute's begin and the commands since.
     counters: HashMap<String, (Timestamp, u32)>,
 }
@@ -116,7 +118,12 @@ pub struct Policy {
 impl Policy {
     /// The rules of a config.
     pub fn new(config: PolicyConfig) -> Self {
-        Self { config, counters: HashMap::new() }
+        Self { config, agents: Vec::new(), counters: HashMap::new() }
+    }
+
+    /// The same where these agents can be asked.
+    pub fn with_agents(self, agents: impl IntoIterator<Item = String>) -> Self {
+        Self { agents: agents.into_iter().collect(), ..self }
     }
 
     /// The `[policy]` section it was made from.
@@ -129,11 +136,10 @@ impl Policy {
         if let Some(expires_at) = command.expires_at.filter(|at| *at <= now) {
             return Err(Denial::new("expired", format!("it expired at {expires_at}")));
         }
-        if let Some(agent) = &command.agent {
-            return Err(Denial::new(
-                "no_such_agent",
-                format!("there is no agent `{agent}`: leave `agent` out to ask the only one"),
-            ));
+        if let Some(agent) = command.agent.as_ref().filter(|agent| !self.agents.contains(agent)) {
+            let names = self.agents.join(", ");
+            let message = format!("there is no agent `{agent}`; there are: {names}");
+            return Err(Denial::new("no_such_agent", message));
         }
         let user = command.user.as_deref().unwrap_or("");
         if !self.within_rate(user, now) {
@@ -162,22 +168,36 @@ impl Policy {
     }
 }
 
+/// On whose behalf a call is proposed.
+#[derive(Debug, Clone, Copy)]
+pub struct Asker<'a> {
+    /// What the sender may do.
+    pub role: Role,
+    /// The tools of the agent that was asked; none: all.
+    pub tools: Option<&'a [String]>,
+    /// The person who approved it.
+    pub approved_by: Option<&'a str>,
+}
+
 /// Checks a proposed call. The only maker of [`ApprovedCall`].
-pub fn approve(call: &Call, role: Role, toolbox: &Toolbox, approved_by: Option<&str>) -> Verdict {
+pub fn approve(call: &Call, asker: &Asker<'_>, toolbox: &Toolbox) -> Verdict {
     let denied = |code: &str, message: String| Verdict::Denied(Denial::new(code, message));
     let Some(spec) = toolbox.get(&call.tool) else {
         let hint = toolbox.nearest(&call.tool).map(|n| format!("; did you mean `{n}`?"));
         let message = format!("there is no tool `{}`{}", call.tool, hint.unwrap_or_default());
         return denied("no_such_tool", message);
     };
-    if role == Role::Viewer && spec.effect() == EffectKind::Acts {
+    if asker.tools.is_some_and(|tools| !tools.contains(&spec.name)) {
+        return denied("not_allowed", format!("this agent may not use `{}`", spec.name));
+    }
+    if asker.role == Role::Viewer && spec.effect() == EffectKind::Acts {
         return denied("not_allowed", format!("a viewer may not use `{}`", spec.name));
     }
     let args = match toolbox.check_args(&call.tool, &call.args) {
         Ok(args) => args,
         Err(errors) => return denied("bad_arguments", errors.to_string()),
     };
-    if spec.confirm && approved_by.is_none() {
+    if spec.confirm && asker.approved_by.is_none() {
         return Verdict::NeedsPerson;
     }
     Verdict::Approved(ApprovedCall {

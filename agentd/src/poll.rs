@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::PollConfig;
 use crate::health::Health;
 use crate::metrics::Metrics;
-use crate::policy::{self, Role, Verdict};
+use crate::policy::{self, Asker, Role, Verdict};
 use crate::store::Store;
 
 /// The longest that one call of a poll may take.
@@ -61,8 +61,9 @@ impl Poll {
     async fn once(&self) -> Result<(), String> {
         let call =
             crate::command::Call { tool: self.config.tool.clone(), args: self.config.args.clone() };
+        let asker = Asker { role: Role::Viewer, tools: None, approved_by: None };
         // A viewer: a poll may read and nothing else, whatever its tool says of itself.
-        let call = match policy::approve(&call, Role::Viewer, &self.toolbox, None) {
+        let call = match policy::approve(&call, &asker, &self.toolbox) {
             Verdict::Approved(call) => call,
             Verdict::Denied(denial) => return Err(denial.message),
             Verdict::NeedsPerson => return Err("its tool needs a person's approval".into()),

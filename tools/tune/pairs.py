@@ -125,7 +125,8 @@ class Pairs(Repairs, Values, Refusals, Able):
             return None
         args, read = dict(first.args), speaker.is_read(tool)
         ways = []
-        if param and len(param.items) > 1 and (tool.arch.family == "craft" or param.role in ("device", "gate", "zone", "sensor", "place", "mode", "program", "item", "alarm")):
+        # What has a default may be unsaid, and then there is none that the next sentence could change.
+        if param and param.role in args and len(param.items) > 1 and (tool.arch.family == "craft" or param.role in ("device", "gate", "zone", "sensor", "place", "mode", "program", "item", "alarm")):
             ways += ["other"] * 3
         if number is not None and number.role in args:
             ways += ["number"] * 2

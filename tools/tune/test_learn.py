@@ -82,6 +82,15 @@ class Learn(unittest.TestCase):
             alone += [states[start + place] for place, _ in pair["choices"]]
         self.assertTrue(torch.allclose(hidden, torch.stack(alone), atol=1e-5))
 
+    def test_bfloat16_leads_the_same_way_as_float32(self):
+        gradients = []
+        for dtype in (torch.float32, torch.bfloat16):
+            self.lora.zero_grad()
+            train.loss_of(Llama(self.base, self.lora, dtype), Pack(LESSON)).backward()
+            gradients.append(torch.cat([parameter.grad.flatten() for parameter in self.lora.parameters()]))
+        self.assertEqual([gradient.dtype for gradient in gradients], [torch.float32] * 2)
+        self.assertGreater(torch.cosine_similarity(*gradients, dim=0).item(), 0.99)
+
     def test_what_the_grammar_forbids_costs_nothing_and_wins_nothing(self):
         pack = Pack(LESSON)
         logits = pack.masked(torch.zeros(4, WORDS))

@@ -15,7 +15,7 @@ use super::{Agent, STORE_RETRY, feedback, memory, missing, prompt, reply};
 use crate::command::{self, CallRecord, Denial, Outcome, Priority, Route, Status, elapsed_ms};
 use crate::feed::Notice;
 use crate::model::{Ask, ModelError, grammar};
-use crate::policy::{self, ApprovedCall, Role};
+use crate::policy::{self, ApprovedCall, Asker, Role};
 use crate::store::feedback::Feedback;
 use crate::store::{Ending, Intent, Waiting};
 
@@ -81,8 +81,12 @@ impl Agent {
                     turn.on(event);
                 }
                 Step::Approve(calls) => {
-                    let by = waiting.approved_by.as_deref();
-                    let judge = |call| policy::approve(call, role, &self.toolbox, by);
+                    let asker = Asker {
+                        role,
+                        tools: self.mind(&waiting.command).config.tools.as_deref(),
+                        approved_by: waiting.approved_by.as_deref(),
+                    };
+                    let judge = |call| policy::approve(call, &asker, &self.toolbox);
                     turn.on(Event::Judged(calls.iter().map(judge).collect()));
                 }
                 Step::Run(step, call) => {
@@ -102,9 +106,10 @@ impl Agent {
     }
 
     async fn ask(&self, waiting: &Waiting, deadline: Instant) -> Result<Proposal, ModelError> {
-        let text = waiting.command.text.as_deref().unwrap_or_default();
+        let (mind, text) = (self.mind(&waiting.command), waiting.command.text.as_deref());
+        let text = text.unwrap_or_default();
         let before = self.before(waiting);
-        let mut messages = self.preamble.clone();
+        let mut messages = mind.preamble.clone();
         if let Some(Exchange { say, calls }) = &before {
             messages.extend(prompt::exchange(say, &grammar::answer(calls)));
         }
@@ -112,8 +117,8 @@ impl Agent {
         let (pieces, mut heard) = mpsc::channel(PIECES);
         let ask = Ask {
             messages,
-            grammar: self.grammar(text, before.as_ref()).into(),
-            max_tokens: self.max_tokens,
+            grammar: mind.grammar(text, before.as_ref()).into(),
+            max_tokens: mind.max_tokens,
             priority: waiting.command.priority,
             deadline,
             pieces: Some(pieces),
@@ -122,7 +127,7 @@ impl Agent {
             Priority::High => None,
             _ => Some(timeout_at(deadline.into(), self.thinking.acquire()).await),
         };
-        let answer = self.model.ask(ask).fuse();
+        let answer = mind.model.ask(ask).fuse();
         tokio::pin!(answer);
         let answer = loop {
             tokio::select! {
@@ -142,8 +147,7 @@ impl Agent {
         let others = answer.alternatives.iter();
         // What cannot be read is nothing to ask back about.
         let others = others.filter_map(|other| grammar::parse_calls(&other.text).ok()).collect();
-        let specs: Vec<_> = self.toolbox.specs().collect();
-        let missing = missing::question(&calls, &specs, text);
+        let missing = missing::question(&calls, &mind.specs, text);
         let (confidence, model) = (answer.confidence, Some(answer.model));
         Ok(Proposal { calls, confidence, others, missing, model })
     }
@@ -261,7 +265,7 @@ impl Agent {
         let text = waiting.command.text.as_deref().filter(|text| memory::refers_back(text));
         let session = waiting.command.session.as_deref().filter(|_| text.is_some())?;
         let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.recall(session, Instant::now()).cloned()
+        memory.recall(&self.conversation(waiting, session), Instant::now()).cloned()
     }
 
     /// What is to be kept of it to learn from.
@@ -281,8 +285,13 @@ impl Agent {
         if turn.ending().0 == Status::Done {
             let exchange = Exchange { say: text.clone(), calls: turn.plan().calls.clone() };
             let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-            memory.remember(session, exchange, Instant::now());
+            memory.remember(&self.conversation(waiting, session), exchange, Instant::now());
         }
+    }
+
+    /// What a session says to one agent: another one has other tools.
+    fn conversation(&self, waiting: &Waiting, session: &str) -> String {
+        format!("{}/{session}", self.mind(&waiting.command).name())
     }
 
     /// Commits the outcome. While the store fails it is tried again and the lane stays taken: a command

@@ -10,8 +10,8 @@ use crate::ground::Grounds;
 use crate::model::grammar;
 
 /// What is to be asked for the first open call of a plan; none where no call is open. `request` is what was said.
-pub(super) fn question(calls: &[Call], tools: &[&ToolSpec], request: &str) -> Option<String> {
-    let is_open = |call: &&Call| grammar::is_open(call, tools.iter().copied());
+pub(super) fn question(calls: &[Call], tools: &[ToolSpec], request: &str) -> Option<String> {
+    let is_open = |call: &&Call| grammar::is_open(call, tools);
     let open = calls.iter().find(is_open)?;
     let tool = tools.iter().find(|tool| tool.name == open.tool)?;
     let named: Vec<String> = unsaid(tool, request)
@@ -54,7 +54,7 @@ mod tests {
             .iter()
             .map(|text| grammar::parse_calls(text).expect("a call").swap_remove(0))
             .collect();
-        question(&calls, &tools.iter().collect::<Vec<_>>(), say)
+        question(&calls, &tools, say)
     }
 
     #[test]

@@ -4,9 +4,11 @@
 //! has ended, the daemon stops. Bounds: [`CONCURRENT`] commands run at once, one of a lane, so that one
 //! person's commands keep their order and a slow model does not hold up another's known sentence.
 
+pub mod config;
 mod execute;
 mod feedback;
 pub mod memory;
+pub mod mind;
 mod missing;
 pub mod pattern;
 pub mod prompt;
@@ -21,21 +23,20 @@ use std::time::Duration;
 
 use agentd_tools::Toolbox;
 use futures_util::StreamExt as _;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::FuturesUnordered;
 use log::warn;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::ground::Grounds;
+use crate::command::Command;
 use crate::health::Health;
 use crate::metrics::Metrics;
-use crate::model::{Message, Model, grammar};
 use crate::policy::Policy;
 use crate::store::Store;
 use crate::watchdog::{self, Heartbeat};
-use memory::{Exchange, Memory};
-use reflex::{Reflex, SentenceError};
+use memory::Memory;
+use mind::Mind;
 
 /// Commands that run at once: those that wait for the model, one for each of a few slow ports, and room for known
 /// sentences, which are done while the others wait.
@@ -54,22 +55,14 @@ pub struct Parts {
     pub store: Store,
     /// What can be done.
     pub toolbox: Toolbox,
-    /// Who turns unknown words into calls.
-    pub model: Model,
+    /// Whom commands can ask, the default one first.
+    pub minds: Vec<Mind>,
     /// What may be done.
     pub policy: Policy,
     /// Whom to tell when the store fails.
     pub health: Health,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// The most tokens of one answer of the model.
-    pub max_tokens: u32,
-    /// The most calls of one answer of the model.
-    pub max_calls: usize,
-    /// What the model is less sure of is asked back, 0 to 1.
-    pub min_confidence: f32,
-    /// Whether the model may give only values that stand in the request.
-    pub grounded: bool,
     /// The loop's sign of life.
     pub heartbeat: Heartbeat,
 }
@@ -78,54 +71,37 @@ pub struct Parts {
 pub struct Agent {
     store: Store,
     toolbox: Toolbox,
-    model: Model,
+    minds: Vec<Mind>,
     policy: Mutex<Policy>,
     health: Health,
     metrics: Arc<Metrics>,
-    reflex: Reflex,
-    preamble: Vec<Message>,
     memory: Mutex<Memory>,
     thinking: Semaphore,
-    max_tokens: u32,
-    max_calls: usize,
-    min_confidence: f32,
-    grounded: bool,
-    /// A sentence that is understood without a model, to tell a person who is at a loss.
-    hint: Option<String>,
     heartbeat: Heartbeat,
 }
 
 impl Agent {
-    /// Compiles sentences and prompt.
-    pub fn new(parts: Parts) -> Result<Self, Vec<SentenceError>> {
-        let specs: Vec<_> = parts.toolbox.specs().cloned().collect();
-        let hint = specs.iter().flat_map(|spec| &spec.examples).map(|e| e.say.clone()).next();
-        Ok(Self {
-            reflex: Reflex::new(&specs)?,
-            preamble: prompt::preamble(&specs),
+    /// Of these parts.
+    pub fn new(parts: Parts) -> Self {
+        let names = parts.minds.iter().map(|mind| mind.name().to_owned());
+        Self {
             memory: Mutex::default(),
             thinking: Semaphore::new(THINKING),
-            hint,
+            policy: Mutex::new(parts.policy.with_agents(names)),
             store: parts.store,
             toolbox: parts.toolbox,
-            model: parts.model,
-            policy: Mutex::new(parts.policy),
+            minds: parts.minds,
             health: parts.health,
             metrics: parts.metrics,
-            max_tokens: parts.max_tokens,
-            max_calls: parts.max_calls,
-            min_confidence: parts.min_confidence,
-            grounded: parts.grounded,
             heartbeat: parts.heartbeat,
-        })
+        }
     }
 
-    /// The grammar of the answer to a request, which may refer to what was said before.
-    fn grammar(&self, request: &str, before: Option<&Exchange>) -> String {
-        let earlier = before.map_or("", |exchange| exchange.say.as_str());
-        let grounds = self.grounded.then(|| Grounds::of(request).and_before(earlier));
-        let specs: Vec<_> = self.toolbox.specs().collect();
-        grammar::calls(&specs, self.max_calls, grounds.as_ref())
+    /// Who is asked by a command; policy has refused one that names nobody.
+    fn mind(&self, command: &Command) -> &Mind {
+        let named = command.agent.as_deref();
+        let named = named.and_then(|name| self.minds.iter().find(|mind| mind.name() == name));
+        named.unwrap_or(&self.minds[0])
     }
 
     /// Works until `stop` says so; then lets what is under way end, for at most [`STOP`].
@@ -135,7 +111,7 @@ impl Agent {
         let mut busy_lanes: Vec<String> = Vec::new();
         let mut store_failed = false;
         let mut turn = tokio::time::interval(watchdog::TURN);
-        let warming = self.keep_warm();
+        let warming = join_all(self.minds.iter().map(|mind| self.keep_warm(mind)));
         tokio::pin!(warming);
         while !stop.is_cancelled() {
             changed.mark_unchanged();
@@ -161,7 +137,7 @@ impl Agent {
                 result = changed.changed() => if result.is_err() { break },
                 () = stop.cancelled() => {}
                 _ = turn.tick() => self.heartbeat.beat(),
-                () = &mut warming => {}
+                _ = &mut warming => {}
                 () = tokio::time::sleep(STORE_RETRY), if store_failed => {}
             }
         }

@@ -3,6 +3,7 @@
 use agentd_tools::Args;
 
 use super::Agent;
+use super::mind::Mind;
 use super::turn::{INTERRUPTED, Ran, Turn};
 use crate::command::{Call, CallRecord, Denial, INTERRUPTED_WHY, Route, Status};
 use crate::model::State;
@@ -28,33 +29,33 @@ impl Agent {
         if let Some(call) = &waiting.command.call {
             return known(Route::Direct, call.clone());
         }
-        let text = waiting.command.text.as_deref().unwrap_or_default();
-        if let Some(call) = self.reflex.find(text) {
+        let (mind, text) = (self.mind(&waiting.command), waiting.command.text.as_deref());
+        if let Some(call) = mind.reflex.find(text.unwrap_or_default()) {
             self.metrics.route_reflex_total.add_one();
             return known(Route::Reflex, call);
         }
-        match self.model.state() {
+        match mind.model.state() {
             State::Ready { name, .. } | State::Loading { name } | State::Asleep { name } => {
                 self.metrics.route_model_total.add_one();
-                Turn::ask(Some(name), steps, self.min_confidence)
+                Turn::ask(Some(name), steps, mind.min_confidence)
             }
-            State::Off => self.at_a_loss("no model is installed"),
+            State::Off => at_a_loss(mind, "no model is installed"),
             State::Down { cause, .. } => {
                 self.metrics.model_missed_total.add_one();
-                self.at_a_loss(&format!("the model is down: {cause}"))
+                at_a_loss(mind, &format!("the model is down: {cause}"))
             }
         }
     }
+}
 
-    fn at_a_loss(&self, why: &str) -> Turn {
-        let hint = match &self.hint {
-            Some(hint) => format!(". Without it only known sentences work, such as: {hint}"),
-            None => String::new(),
-        };
-        let message = format!("that is not a known sentence, and {why}{hint}");
-        let denial = Denial::new("model_unavailable", message);
-        Turn::refuse(Route::Direct, Status::Failed, denial)
-    }
+fn at_a_loss(mind: &Mind, why: &str) -> Turn {
+    let hint = match &mind.hint {
+        Some(hint) => format!(". Without it only known sentences work, such as: {hint}"),
+        None => String::new(),
+    };
+    let message = format!("that is not a known sentence, and {why}{hint}");
+    let denial = Denial::new("model_unavailable", message);
+    Turn::refuse(Route::Direct, Status::Failed, denial)
 }
 
 /// The call in the middle of which the daemon stopped.

@@ -3,7 +3,7 @@
 use agentd_tools::Toolbox;
 
 use super::*;
-use crate::policy::{self, Role};
+use crate::policy::{self, Asker, Role};
 
 fn call(n: usize) -> Call {
     Call { tool: format!("tool{n}"), args: serde_json::Map::new() }
@@ -139,7 +139,8 @@ fn approved(tools: &[&str]) -> Vec<Verdict> {
     let specs = serde_json::from_value(specs).expect("declarations");
     let ports = serde_json::from_value(ports).expect("a port");
     let (toolbox, _) = Toolbox::open(specs, ports, "/nonexistent".as_ref()).expect("it opens");
-    let judge = |tool: &&str| policy::approve(&named(tool), Role::Operator, &toolbox, None);
+    let asker = Asker { role: Role::Operator, tools: None, approved_by: None };
+    let judge = |tool: &&str| policy::approve(&named(tool), &asker, &toolbox);
     tools.iter().map(judge).collect()
 }
 

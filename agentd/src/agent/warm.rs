@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use agentd_tools::spec::Priority;
 use log::{info, warn};
 
+use super::mind::Mind;
 use super::{Agent, prompt};
 use crate::model::{Ask, ModelError, State, Usage, grammar};
 
@@ -13,7 +14,8 @@ use crate::model::{Ask, ModelError, State, Usage, grammar};
 const PATIENCE: Duration = Duration::from_secs(300);
 /// How soon it is tried again where the worker had other things to do.
 const AGAIN: Duration = Duration::from_secs(30);
-/// What is degraded where the prompt cannot be asked, whatever the models themselves are like.
+/// What is degraded where the prompt cannot be asked, whatever the models themselves are like; that of another agent than
+/// the default one has its name behind it.
 const COMPONENT: &str = "prompt";
 /// Stands for the request. What it is does not matter: it comes after all that is kept.
 const REQUEST: &str = "hello";
@@ -31,15 +33,15 @@ enum Warmth {
 impl Agent {
     /// Warms each worker as it loads, so that it computes or restores the static part before it hears a person who
     /// waits for it already. Never ends.
-    pub(super) async fn keep_warm(&self) {
-        let mut state = self.model.watch();
+    pub(super) async fn keep_warm(&self, mind: &Mind) {
+        let mut state = mind.model.watch();
         let (mut warmed, mut again) = (None, false);
         loop {
             let now = state.borrow_and_update().clone();
             match now {
                 State::Ready { name, .. } if warmed.as_ref() == Some(&name) => {}
                 State::Loading { name } | State::Ready { name, .. } => {
-                    let warmth = self.warm().await;
+                    let warmth = self.warm(mind).await;
                     warmed = matches!(warmth, Warmth::There).then_some(name);
                     again = matches!(warmth, Warmth::NotYet);
                 }
@@ -54,14 +56,15 @@ impl Agent {
         }
     }
 
-    async fn warm(&self) -> Warmth {
+    async fn warm(&self, mind: &Mind) -> Warmth {
         let deadline = Instant::now() + PATIENCE;
-        let error = match self.try_warm(deadline).await {
+        let component = mind.config.component(COMPONENT);
+        let error = match try_warm(mind, deadline).await {
             Ok(Usage { reused, prefilled, total_ms, .. }) => {
                 self.metrics.model_prompts_restored_total.add(u64::from(reused > 0));
-                info!(restored = reused, computed = prefilled, ms = total_ms;
+                info!(agent = mind.name(), restored = reused, computed = prefilled, ms = total_ms;
                       "the prompt's static part is there");
-                self.health.regain(COMPONENT, None);
+                self.health.regain(&component, None);
                 return Warmth::There;
             }
             Err(error) => error,
@@ -69,8 +72,8 @@ impl Agent {
         match error {
             // A prompt that does not fit is told here, before a person finds out.
             ModelError::Refused(why) => {
-                warn!(why:% = why; "the model cannot be asked");
-                self.health.lose(COMPONENT, format!("the model cannot be asked: {why}"));
+                warn!(agent = mind.name(), why:% = why; "the model cannot be asked");
+                self.health.lose(&component, format!("the model cannot be asked: {why}"));
                 Warmth::Refused
             }
             // The supervisor has told what it is.
@@ -81,20 +84,20 @@ impl Agent {
             }
         }
     }
+}
 
-    async fn try_warm(&self, deadline: Instant) -> Result<Usage, ModelError> {
-        let openings = grammar::openings(self.toolbox.specs());
-        let usage = self.model.prepare(self.preamble.clone(), openings, deadline).await?;
-        // Whether there is room for a request and an answer, and the grammar compiles.
-        let ask = Ask {
-            messages: prompt::messages(&self.preamble, REQUEST),
-            grammar: self.grammar(REQUEST, None).into(),
-            max_tokens: self.max_tokens,
-            priority: Priority::Low,
-            deadline,
-            pieces: None,
-        };
-        self.model.ask(ask).await?;
-        Ok(usage)
-    }
+async fn try_warm(mind: &Mind, deadline: Instant) -> Result<Usage, ModelError> {
+    let openings = grammar::openings(&mind.specs);
+    let usage = mind.model.prepare(mind.preamble.clone(), openings, deadline).await?;
+    // Whether there is room for a request and an answer, and the grammar compiles.
+    let ask = Ask {
+        messages: prompt::messages(&mind.preamble, REQUEST),
+        grammar: mind.grammar(REQUEST, None).into(),
+        max_tokens: mind.max_tokens,
+        priority: Priority::Low,
+        deadline,
+        pieces: None,
+    };
+    mind.model.ask(ask).await?;
+    Ok(usage)
 }

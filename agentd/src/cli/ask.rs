@@ -23,6 +23,9 @@ pub(super) struct AskArgs {
     /// Who asks
     #[arg(long)]
     user: Option<String>,
+    /// Which agent is asked, where the config has several
+    #[arg(long, value_name = "NAME")]
+    agent: Option<String>,
     /// Print the outcome as JSON
     #[arg(long)]
     json: bool,
@@ -47,6 +50,7 @@ pub(super) async fn run(args: &AskArgs) -> ExitCode {
         Err(refused) => return fail(USAGE, &refused.denial.message),
     };
     command.user = args.user.clone().or(command.user);
+    command.agent = args.agent.clone().or(command.agent);
     match client.command(&command).await {
         Ok(outcome) => show(&outcome, args.json),
         Err(error) => fail(UNAVAILABLE, &super::chain(&error)),

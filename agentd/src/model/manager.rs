@@ -6,8 +6,8 @@
 //!        └────────────── Manager: looks at memory and heat ───┘
 //! ```
 //!
-//! The first model is loaded at once and stays, unless `model.idle_seconds` says otherwise. Those behind it are loaded
-//! when they are asked, and unloaded after that time, or after [`FALLBACK_IDLE`].
+//! The first model of the first agent is loaded at once and stays, unless `model.idle_seconds` says otherwise. All others
+//! are loaded when they are asked, and unloaded after that time, or after [`FALLBACK_IDLE`].
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::board::Heat;
 use super::config::{ModelConfig, Source};
+use super::handle::Rung;
 use super::ladder::{Loaded, Standing, leavers};
 use super::needs::budget;
 use super::supervisor::Supervisor;
@@ -43,8 +44,10 @@ pub struct Manager {
 
 /// Looks after what the models take together.
 struct Watcher {
-    model: Model,
-    told: watch::Sender<State>,
+    /// All models, each once.
+    rungs: Vec<Rung>,
+    /// Each agent's handle, and who watches what the model does that it would ask.
+    told: Vec<(Model, watch::Sender<State>)>,
     hot: watch::Sender<bool>,
     /// The most that they may take, in bytes.
     budget: Option<u64>,
@@ -55,51 +58,71 @@ struct Watcher {
     metrics: Arc<Metrics>,
 }
 
+/// The models of one agent, the best one first, and how they are to be used.
+#[derive(Debug, Clone)]
+pub struct Ladder {
+    /// What the agent's `[model]` section would say; its adapter is for the first model.
+    pub config: ModelConfig,
+    /// The models; none where none is installed.
+    pub sources: Vec<Source>,
+}
+
 impl Manager {
-    /// The handle and the task, for the models of `sources`, the best one first. `executable` is the program whose
-    /// `worker` command is started.
+    /// The handles and the task, for the models of some agents: a handle for each. A model that several of them ask with
+    /// the same adapter has one worker. `executable` is the program whose `worker` command is started.
     pub fn new(
-        config: &ModelConfig,
-        sources: &[Source],
+        ladders: &[Ladder],
         executable: &Path,
         health: &Health,
         metrics: &Arc<Metrics>,
-    ) -> (Model, Self) {
-        let one = |(at, source): (usize, &Source)| {
-            let behind = ModelConfig {
-                // It is made for the first one.
-                adapter: None,
-                idle_seconds: if config.idle_seconds > 0 {
-                    config.idle_seconds
-                } else {
-                    FALLBACK_IDLE
-                },
-                ..config.clone()
-            };
-            let config = if at == 0 { config } else { &behind };
-            let (health, metrics) = (health.clone(), Arc::clone(metrics));
-            let program = PathBuf::from(executable);
-            let (model, supervisor) = Supervisor::new(config, source, program, health, metrics);
-            (model, if at == 0 { supervisor } else { supervisor.behind() })
-        };
-        let (models, supervisors): (Vec<Model>, Vec<Supervisor>) =
-            sources.iter().enumerate().map(one).unzip();
-        let rungs: Vec<_> = models.iter().flat_map(|model| model.rungs.iter().cloned()).collect();
-        let first = rungs.first().map(|rung| rung.state.borrow().clone());
-        let (told, state) = watch::channel(first.unwrap_or(State::Off));
+    ) -> (Vec<Model>, Self) {
+        let (mut keys, mut rungs, mut supervisors) = (Vec::new(), Vec::new(), Vec::new());
+        let mut steps: Vec<Vec<usize>> = Vec::new();
+        for Ladder { config, sources } in ladders {
+            let mut own: Vec<usize> = Vec::new();
+            for (at, source) in sources.iter().enumerate() {
+                let adapter = config.adapter.clone().filter(|_| at == 0);
+                let key = (source, adapter.clone());
+                let known = keys.iter().position(|known| *known == key);
+                let rung = known.unwrap_or_else(|| {
+                    let is_first = keys.is_empty();
+                    let config = if is_first { config.clone() } else { behind(config, adapter) };
+                    let (program, health, metrics) =
+                        (PathBuf::from(executable), health.clone(), Arc::clone(metrics));
+                    let (model, supervisor) =
+                        Supervisor::new(&config, source, program, health, metrics);
+                    rungs.extend(model.rungs.iter().cloned());
+                    supervisors.push(if is_first { supervisor } else { supervisor.behind() });
+                    keys.push(key);
+                    keys.len() - 1
+                });
+                if !own.contains(&rung) {
+                    own.push(rung);
+                }
+            }
+            steps.push(own);
+        }
         let (hot, is_hot) = watch::channel(false);
-        let model = Model::of(rungs, state, is_hot);
+        let (mut models, mut told) = (Vec::new(), Vec::new());
+        for own in steps {
+            let own: Vec<Rung> = own.into_iter().map(|rung| rungs[rung].clone()).collect();
+            let first = own.first().map(|rung| rung.state.borrow().clone());
+            let (tell, state) = watch::channel(first.unwrap_or(State::Off));
+            models.push(Model::of(own, state, is_hot.clone()));
+            told.push(tell);
+        }
+        let first = ladders.first().map(|ladder| ladder.config.clone()).unwrap_or_default();
         let watcher = Watcher {
-            model: model.clone(),
-            told,
+            rungs,
+            told: models.iter().cloned().zip(told).collect(),
             hot,
-            budget: budget(config.memory_mib),
-            hot_celsius: config.hot_celsius,
-            pins_first: config.idle_seconds == 0,
+            budget: budget(first.memory_mib),
+            hot_celsius: first.hot_celsius,
+            pins_first: first.idle_seconds == 0,
             health: health.clone(),
             metrics: Arc::clone(metrics),
         };
-        (model, Self { supervisors, watcher })
+        (models, Self { supervisors, watcher })
     }
 
     /// Keeps the models until `shutdown`.
@@ -109,13 +132,27 @@ impl Manager {
     }
 }
 
+/// How a model is used that is not the first one: it is loaded once it is asked, and leaves after a while.
+fn behind(config: &ModelConfig, adapter: Option<PathBuf>) -> ModelConfig {
+    let idle_seconds = match config.idle_seconds {
+        0 => FALLBACK_IDLE,
+        seconds => seconds,
+    };
+    ModelConfig { adapter, idle_seconds, ..config.clone() }
+}
+
 impl Watcher {
     async fn run(self, shutdown: CancellationToken) {
-        let mut states: Vec<_> = self.model.rungs.iter().map(|rung| rung.state.clone()).collect();
+        let mut states: Vec<_> = self.rungs.iter().map(|rung| rung.state.clone()).collect();
         let mut look = tokio::time::interval(LOOK);
         loop {
             self.tell();
-            let change = select_all(states.iter_mut().map(|state| Box::pin(state.changed())));
+            let change = async {
+                if states.is_empty() {
+                    return std::future::pending().await;
+                }
+                select_all(states.iter_mut().map(|state| Box::pin(state.changed()))).await
+            };
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 _ = change => {}
@@ -125,26 +162,30 @@ impl Watcher {
                 }
             }
         }
-        self.told.send_replace(State::Off);
+        for (_, told) in &self.told {
+            told.send_replace(State::Off);
+        }
     }
 
     /// Tells what the model does that would be asked now.
     fn tell(&self) {
-        let now = self.model.state();
-        self.told.send_if_modified(|told| {
-            let is_new = *told != now;
-            if is_new {
-                *told = now;
-            }
-            is_new
-        });
+        for (model, told) in &self.told {
+            let now = model.state();
+            told.send_if_modified(|told| {
+                let is_new = *told != now;
+                if is_new {
+                    *told = now;
+                }
+                is_new
+            });
+        }
         let is_ready = |state: &State| Standing::of(state) == Standing::Ready;
-        let any = self.model.rungs.iter().any(|rung| is_ready(&rung.state.borrow()));
+        let any = self.rungs.iter().any(|rung| is_ready(&rung.state.borrow()));
         self.metrics.model_ready.set(any.into());
     }
 
     fn look_at_heat(&self) {
-        if self.model.rungs.len() < 2 {
+        if self.rungs.len() < 2 {
             return;
         }
         let heat = Heat::read(Path::new("/sys"));
@@ -161,7 +202,7 @@ impl Watcher {
 
     fn look_at_memory(&self) {
         let Some(budget) = self.budget else { return };
-        let rungs = self.model.rungs.iter().enumerate();
+        let rungs = self.rungs.iter().enumerate();
         let loaded = rungs.filter_map(|(at, rung)| {
             let pid = rung.tenant.pid.load(Relaxed);
             let (_, bytes) = memory_bytes(&pid.to_string());
@@ -174,7 +215,7 @@ impl Watcher {
             Ok(leaving) => {
                 self.health.regain(MEMORY, None);
                 for at in leaving {
-                    self.model.rungs[at].tenant.leave.notify_one();
+                    self.rungs[at].tenant.leave.notify_one();
                 }
             }
             Err(over) => self.health.lose(

@@ -18,6 +18,8 @@ pub struct WyomingConfig {
     pub idle_seconds: u32,
     /// The language of the commands, as an IETF tag.
     pub language: String,
+    /// The agent that voices speak to. Default: the one that is asked where nobody names one.
+    pub agent: Option<String>,
 }
 
 impl Default for WyomingConfig {
@@ -27,6 +29,7 @@ impl Default for WyomingConfig {
             trust_network: false,
             idle_seconds: 300,
             language: "en".into(),
+            agent: None,
         }
     }
 }

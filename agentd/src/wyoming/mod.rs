@@ -55,6 +55,7 @@ struct Service {
     front: Front,
     idle: Duration,
     language: String,
+    agent: Option<String>,
     shutdown: CancellationToken,
 }
 
@@ -67,8 +68,8 @@ impl Wyoming {
             .await
             .map_err(|source| WyomingError::Listen { listen, source })?;
         let idle = Duration::from_secs(config.idle_seconds.into());
-        let language = config.language.clone();
-        let service = Service { front, idle, language, shutdown: CancellationToken::new() };
+        let (language, agent) = (config.language.clone(), config.agent.clone());
+        let service = Service { front, idle, language, agent, shutdown: CancellationToken::new() };
         Ok(Self { listener, service })
     }
 
@@ -193,6 +194,7 @@ impl Service {
         }
         let mut command = Command::from_text(text);
         command.session = context.as_ref().and_then(session);
+        command.agent.clone_from(&self.agent);
         let answer = tokio::select! {
             answer = self.front.ask(command, "wyoming", Until::Any) => answer,
             () = self.shutdown.cancelled() => {

@@ -8,7 +8,7 @@ use agentd::feed::Feed;
 use agentd::health::Health;
 use agentd::metrics::Metrics;
 use agentd::model::config::{ModelConfig, Source};
-use agentd::model::manager::Manager;
+use agentd::model::manager::{Ladder, Manager};
 use agentd::model::supervisor::Supervisor;
 use agentd::model::{Answer, Ask, Message, Model, ModelError, State};
 use agentd_tools::ToolSpec;
@@ -56,8 +56,9 @@ pub(crate) fn start(config: &ModelConfig, source: &Source, executable: PathBuf) 
 /// Several models, the best one first.
 pub(crate) fn start_manager(config: &ModelConfig, sources: &[Source]) -> Running {
     Running::of(|health, metrics, shutdown| {
-        let (model, manager) = Manager::new(config, sources, &executable(), &health, &metrics);
-        (model, manager.run(shutdown))
+        let ladder = Ladder { config: config.clone(), sources: sources.to_vec() };
+        let (mut models, manager) = Manager::new(&[ladder], &executable(), &health, &metrics);
+        (models.remove(0), manager.run(shutdown))
     })
 }
 
