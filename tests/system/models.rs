@@ -74,6 +74,41 @@ confidence = 0.5
 }
 
 #[tokio::test]
+async fn a_value_that_is_missing_is_asked_for_and_the_next_words_complete_the_request() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = r#"
+[[reply]]
+when = "^make the fan slower$"
+say = "set_speed()"
+
+[[reply]]
+when = "^make the fan slower, to 40, please$"
+say = "set_speed(percent=40)"
+
+[[reply]]
+when = ".*"
+say = "none()"
+"#;
+    let config = scripted_model(folder.path(), script);
+    let machine = Machine::start(Setting { config, ..Setting::default() }).await;
+    machine.until_model_ready().await;
+    let asked = machine.ask_in("kitchen", "make the fan slower").await;
+    assert_eq!(asked.status, Status::Denied);
+    assert_eq!(asked.error.map(|denial| denial.code).as_deref(), Some("value_missing"));
+    let told =
+        "A value is missing for set_speed: percent (an integer from 0 to 100). Nothing was done.";
+    assert_eq!(asked.text, told);
+    let elsewhere = machine.ask_in("hall", "to 40, please").await;
+    assert_eq!(elsewhere.status, Status::Denied, "nobody was asked there: {}", elsewhere.text);
+    assert!(machine.greenhouse.actions().is_empty());
+    let done = machine.ask_in("kitchen", "to 40, please").await;
+    assert_eq!((done.status, done.text.as_str()), (Status::Done, "The fan runs at 40 %."));
+    assert_eq!(machine.greenhouse.actions().len(), 1);
+    let again = machine.ask_in("kitchen", "to 50, please").await;
+    assert_eq!(again.status, Status::Denied, "it was answered: {}", again.text);
+}
+
+#[tokio::test]
 async fn where_the_first_model_cannot_be_loaded_the_fallback_answers_and_health_says_why() {
     let real = std::env::var("AGENTD_TEST_MODEL").expect("the model's file");
     let config = format!("[model]\npath = \"/nowhere/large.gguf\"\nfallback = [\"{real}\"]\n");

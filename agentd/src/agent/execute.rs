@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout_at;
 
 use super::memory::Exchange;
-use super::turn::{Event, Proposal, Ran, Step, Turn};
+use super::turn::{Event, Proposal, Ran, Step, Turn, VALUE_MISSING};
 use super::{Agent, STORE_RETRY, feedback, memory, missing, prompt, reply};
 use crate::command::{self, CallRecord, Denial, Outcome, Priority, Route, Status, elapsed_ms};
 use crate::feed::Notice;
@@ -106,18 +106,17 @@ impl Agent {
     }
 
     async fn ask(&self, waiting: &Waiting, deadline: Instant) -> Result<Proposal, ModelError> {
-        let (mind, text) = (self.mind(&waiting.command), waiting.command.text.as_deref());
-        let text = text.unwrap_or_default();
-        let before = self.before(waiting);
+        let (mind, before) = (self.mind(&waiting.command), self.before(waiting));
+        let text = self.said(waiting).unwrap_or_default();
         let mut messages = mind.preamble.clone();
         if let Some(Exchange { say, calls }) = &before {
             messages.extend(prompt::exchange(say, &grammar::answer(calls)));
         }
-        let messages = prompt::messages(&messages, text);
+        let messages = prompt::messages(&messages, &text);
         let (pieces, mut heard) = mpsc::channel(PIECES);
         let ask = Ask {
             messages,
-            grammar: mind.grammar(text, before.as_ref()).into(),
+            grammar: mind.grammar(&text, before.as_ref()).into(),
             max_tokens: mind.max_tokens,
             priority: waiting.command.priority,
             deadline,
@@ -147,7 +146,7 @@ impl Agent {
         let others = answer.alternatives.iter();
         // What cannot be read is nothing to ask back about.
         let others = others.filter_map(|other| grammar::parse_calls(&other.text).ok()).collect();
-        let missing = missing::question(&calls, &mind.specs, text);
+        let missing = missing::question(&calls, &mind.specs, &text);
         let (confidence, model) = (answer.confidence, Some(answer.model));
         Ok(Proposal { calls, confidence, others, missing, model })
     }
@@ -262,28 +261,46 @@ impl Agent {
 
     /// What the session said and did before, where the sentence refers to it.
     fn before(&self, waiting: &Waiting) -> Option<Exchange> {
-        let text = waiting.command.text.as_deref().filter(|text| memory::refers_back(text));
-        let session = waiting.command.session.as_deref().filter(|_| text.is_some())?;
+        let text = waiting.command.text.as_deref()?;
+        let specs = &self.mind(&waiting.command).specs;
+        // What was not done is nothing to refer to.
+        let is_done =
+            |before: &Exchange| before.calls.iter().all(|call| !grammar::is_open(call, specs));
+        self.recall(waiting).filter(|before| memory::refers_back(text) && is_done(before))
+    }
+
+    /// What is said: the command's words, behind those that they complete.
+    fn said(&self, waiting: &Waiting) -> Option<String> {
+        let (text, mind) = (waiting.command.text.as_deref()?, self.mind(&waiting.command));
+        let before = self.recall(waiting).filter(|_| waiting.plan.is_none());
+        let completed = before.and_then(|before| missing::completed(&before, &mind.specs, text));
+        Some(completed.unwrap_or_else(|| text.to_owned()))
+    }
+
+    fn recall(&self, waiting: &Waiting) -> Option<Exchange> {
+        let session = waiting.command.session.as_deref()?;
         let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         memory.recall(&self.conversation(waiting, session), Instant::now()).cloned()
     }
 
     /// What is to be kept of it to learn from.
     fn feedback(&self, waiting: &Waiting, turn: &Turn) -> Option<Feedback> {
-        let say = waiting.command.text.as_deref()?;
+        let say = self.said(waiting)?;
         // What a person approved goes on here, and what they thought of it is kept.
         let is_new = waiting.approved_by.is_none();
         let before = self.before(waiting).filter(|_| is_new);
-        feedback::of(turn.ending().0, turn.plan(), say, before.as_ref())
+        feedback::of(turn.ending().0, turn.plan(), &say, before.as_ref())
     }
 
-    /// Keeps in mind what a session had done, for the sentence that refers to it.
+    /// Keeps in mind what a session had done, for the sentence that refers to it, or what it was asked a value for.
     fn remember(&self, waiting: &Waiting, turn: &Turn) {
-        let (Some(session), Some(text)) = (&waiting.command.session, &waiting.command.text) else {
+        let (Some(session), Some(say)) = (&waiting.command.session, self.said(waiting)) else {
             return;
         };
-        if turn.ending().0 == Status::Done {
-            let exchange = Exchange { say: text.clone(), calls: turn.plan().calls.clone() };
+        let (status, denial) = turn.ending();
+        let is_asked = denial.is_some_and(|denial| denial.code == VALUE_MISSING);
+        if status == Status::Done || is_asked {
+            let exchange = Exchange { say, calls: turn.plan().calls.clone() };
             let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
             memory.remember(&self.conversation(waiting, session), exchange, Instant::now());
         }

@@ -4,35 +4,56 @@ use agentd_tools::ToolSpec;
 use agentd_tools::args::allowed;
 use agentd_tools::spec::Param;
 
+use super::memory::Exchange;
+use super::pattern::without_end_marks;
 use super::reflex::{normalise, spoken};
 use crate::command::Call;
 use crate::ground::Grounds;
 use crate::model::grammar;
+
+/// The most words of an answer to the question for a value.
+const MAX_WORDS: usize = 6;
 
 /// What is to be asked for the first open call of a plan; none where no call is open. `request` is what was said.
 pub(super) fn question(calls: &[Call], tools: &[ToolSpec], request: &str) -> Option<String> {
     let is_open = |call: &&Call| grammar::is_open(call, tools);
     let open = calls.iter().find(is_open)?;
     let tool = tools.iter().find(|tool| tool.name == open.tool)?;
-    let named: Vec<String> = unsaid(tool, request)
-        .into_iter()
-        .map(|(name, param)| format!("{name} ({})", allowed(param)))
-        .collect();
+    let mut unsaid = unsaid(tool, request);
+    if unsaid.is_empty() {
+        // The model says that something is not said, and code cannot tell what.
+        unsaid.extend(needed(tool));
+    }
+    let named = unsaid.iter().map(|(name, param)| format!("{name} ({})", allowed(param)));
+    let named: Vec<String> = named.collect();
     Some(format!("a value is missing for {}: {}", tool.name, named.join(" and ")))
 }
 
-/// The values that a tool needs and a request does not say; all that it needs where that cannot be told.
+/// The request that `text` completes: where one before it could not be done for a value that `text` says, both together.
+pub(super) fn completed(before: &Exchange, tools: &[ToolSpec], text: &str) -> Option<String> {
+    let open = before.calls.iter().find(|call| grammar::is_open(call, tools))?;
+    let tool = tools.iter().find(|tool| tool.name == open.tool)?;
+    let both = format!("{}, {}", without_end_marks(before.say.trim()), text.trim());
+    // Who says much begins anew.
+    let is_short = text.split_whitespace().count() <= MAX_WORDS;
+    (is_short && unsaid(tool, &both).len() < unsaid(tool, &before.say).len()).then_some(both)
+}
+
+/// The values that a tool needs and a request does not say, as far as it can be told.
 fn unsaid<'a>(tool: &'a ToolSpec, request: &str) -> Vec<(&'a String, &'a Param)> {
     let grounds = Grounds::of(request);
-    let request = format!(" {} ", normalise(request));
-    let is_named = |choice: &String| request.contains(&format!(" {} ", spoken(choice)));
+    let words = normalise(&request.replace([',', ';', ':', '?', '!'], " "));
+    let words = format!(" {words} ");
+    let is_named = |choice: &String| words.contains(&format!(" {} ", spoken(choice)));
     let is_unsaid = |param: &Param| match &param.choices {
         Some(choices) => !choices.iter().any(is_named),
         None => !grammar::has_value(param, Some(&grounds)),
     };
-    let needed = tool.params.iter().filter(|(_, param)| param.is_required());
-    let unsaid: Vec<_> = needed.clone().filter(|(_, param)| is_unsaid(param)).collect();
-    if unsaid.is_empty() { needed.collect() } else { unsaid }
+    needed(tool).filter(|(_, param)| is_unsaid(param)).collect()
+}
+
+fn needed(tool: &ToolSpec) -> impl Iterator<Item = (&String, &Param)> {
+    tool.params.iter().filter(|(_, param)| param.is_required())
 }
 
 #[cfg(test)]
@@ -41,20 +62,44 @@ mod tests {
 
     use super::*;
 
-    fn asked(say: &str, calls: &[&str]) -> Option<String> {
-        let tools: Vec<ToolSpec> = serde_json::from_value(json!([
+    fn tools() -> Vec<ToolSpec> {
+        serde_json::from_value(json!([
             {"name": "heat", "description": "d", "kind": "note", "params": {
                 "room": {"enum": ["bath", "living_room"]},
                 "celsius": {"type": "integer", "min": 5, "max": 30, "unit": "celsius"}}},
             {"name": "dim", "description": "d", "kind": "note",
                 "params": {"percent": {"type": "integer", "min": 0, "max": 100, "default": 50}}},
         ]))
-        .expect("tools");
-        let calls: Vec<Call> = calls
-            .iter()
-            .map(|text| grammar::parse_calls(text).expect("a call").swap_remove(0))
-            .collect();
-        question(&calls, &tools, say)
+        .expect("tools")
+    }
+
+    fn calls(texts: &[&str]) -> Vec<Call> {
+        let one = |text: &&str| grammar::parse_calls(text).expect("a call").swap_remove(0);
+        texts.iter().map(one).collect()
+    }
+
+    fn asked(say: &str, texts: &[&str]) -> Option<String> {
+        question(&calls(texts), &tools(), say)
+    }
+
+    #[test]
+    fn a_short_answer_with_a_value_that_was_missing_completes_the_request() {
+        let completed = |say: &str, call: &str, text: &str| {
+            completed(&Exchange { say: say.into(), calls: calls(&[call]) }, &tools(), text)
+        };
+        let heat = |text: &str| completed("Heat the bath.", "heat()", text);
+        assert_eq!(heat("20 degrees").as_deref(), Some("Heat the bath, 20 degrees"));
+        assert_eq!(heat(" to 25, please ").as_deref(), Some("Heat the bath, to 25, please"));
+        assert_eq!(
+            completed("make it warmer", "heat()", "in the living room").as_deref(),
+            Some("make it warmer, in the living room")
+        );
+        assert_eq!(heat("90 degrees"), None, "out of its range");
+        assert_eq!(heat("the living room"), None, "the room was said");
+        assert_eq!(heat("what is it like"), None);
+        assert!(heat("one two three four five 20").is_some(), "as many words as may be");
+        assert_eq!(heat("one two three four five six 20"), None);
+        assert_eq!(completed("dim it", "dim()", "to 20"), None, "it was done");
     }
 
     #[test]

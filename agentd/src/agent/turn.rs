@@ -301,6 +301,8 @@ impl Turn {
             );
             self.end(Status::Denied, UNSURE, message);
         } else if let Some(missing) = missing {
+            // What was understood stays in mind, so that the next words can complete it.
+            self.plan.calls = calls;
             self.end(Status::Denied, VALUE_MISSING, missing);
         } else if calls.len() > self.steps {
             let message =

@@ -67,18 +67,16 @@ impl Engine<'_> {
     /// Chooses by the logits at `end` of the last batch, or, where it ended in a guess, by those before it and for as long
     /// as the guess is right. Returns as [`open`](Self::open) does.
     fn choose(&mut self, job: &mut Job, end: i32, say: Say<'_>) -> Result<bool, Halt> {
-        let Job { request, sequence, pending, guess, is_corrected, doing, .. } = job;
+        let Job { request, sequence, pending, guess, prior, doing, .. } = job;
         let Doing::Writing(writing) = doing else { return Ok(true) };
         let trie = self.vocabulary.tok_trie();
-        let known = self.known.as_ref().filter(|_| *is_corrected);
-        let prior = known.map(|known| &known.prior);
         let mut right = 0;
         let goes_on = loop {
             let left = guess.len() - right;
             let held = self.sequences.tokens(*sequence).len() - left;
             let logits = self.logits(end - i32::try_from(left).unwrap_or_default());
             let mut desk = Desk::new(trie, request.max_tokens, held, pending);
-            let goes_on = writing.choose(logits, prior, request, &mut desk);
+            let goes_on = writing.choose(logits, prior.as_deref(), request, &mut desk);
             show(request, writing, desk.shown, say);
             let decoded = common(pending, &guess[right..]);
             pending.drain(..decoded);

@@ -1,9 +1,12 @@
 //! One ask that has its place: what is to be decoded for it next, and what is done with it then.
 
+use std::sync::Arc;
+
 use llama_cpp_2::token::LlamaToken;
 
 use super::Usage;
 use super::llama::{CHUNK, Part};
+use super::prior::Prior;
 use super::share::Need;
 use super::thinker::Request;
 use super::writing::Writing;
@@ -18,8 +21,8 @@ pub(super) struct Job {
     pub(super) guess: Vec<LlamaToken>,
     /// Whether its prompt is decoded.
     pub(super) writes: bool,
-    /// Whether what is known of the calls behind its static part corrects its choices.
-    pub(super) is_corrected: bool,
+    /// What corrects its choices: what is liked behind its static part.
+    pub(super) prior: Option<Arc<Prior>>,
     pub(super) scores: Option<Scores>,
     pub(super) doing: Doing,
 }

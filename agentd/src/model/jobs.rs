@@ -9,6 +9,7 @@
 //! Bound: the supervisor gives no more asks than there are sequences; one that finds no place behind the others waits,
 //! and nobody of a lower rank goes before it.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use llama_cpp_2::token::LlamaToken;
@@ -156,8 +157,10 @@ impl Engine<'_> {
             if self.jobs.is_preparing() && matches!(first.request.grammar, Constraint::Own(_)) {
                 return;
             }
-            let cells = first.prompt.len() + first.request.max_tokens as usize;
-            let Some(place) = self.sequences.find(&first.prompt, cells) else { return };
+            let (cells, prompt) =
+                (first.prompt.len() + first.request.max_tokens as usize, first.prompt.clone());
+            self.warm_for(&prompt);
+            let Some(place) = self.sequences.find(&prompt, cells) else { return };
             let waiting = self.jobs.waiting.remove(0);
             let kept = self.settle(&place, cells);
             self.begin(waiting, place.sequence, kept, say);
@@ -186,12 +189,12 @@ impl Engine<'_> {
                 Doing::Writing(Box::new(Writing::new(matcher, usage, search)))
             }
         };
-        let is_corrected = matches!(request.grammar, Constraint::Own(_))
-            && self.known.as_ref().is_some_and(|known| prompt.starts_with(&known.prefix));
+        let known = self.known(&prompt).filter(|_| matches!(request.grammar, Constraint::Own(_)));
+        let prior = known.map(|known| Arc::clone(&known.prior));
         let pending = prompt[kept..].to_vec();
         let writes = false;
         let guess = Vec::new();
-        let job = Job { request, sequence, pending, guess, writes, is_corrected, scores, doing };
+        let job = Job { request, sequence, pending, guess, writes, prior, scores, doing };
         // What the grammar forces at once is decoded along with the prompt.
         if let Some(job) = self.advance(job, None, say) {
             self.jobs.at_work.push(job);

@@ -38,6 +38,9 @@ use super::{Alternative, Answer, Message};
 /// longer: this many take some 0.7 s on a slow board.
 pub const CHUNK: usize = 64;
 
+/// Static parts of which it is known what is liked behind them: one for each agent.
+const MAX_KNOWN: usize = 8;
+
 /// The engine over a loaded model.
 pub struct Engine<'m> {
     model: &'m LlamaModel,
@@ -48,8 +51,9 @@ pub struct Engine<'m> {
     pub(super) constrainer: Constrainer,
     pub(super) sequences: Sequences,
     pub(super) jobs: Jobs,
-    /// What is known of the calls behind the static part.
-    pub(super) known: Option<Known>,
+    /// What is known of the calls behind some static parts, the one that was prepared last at the end; [`MAX_KNOWN`] at most,
+    /// and the first one goes.
+    known: Vec<Known>,
     /// Where the states of prompts are kept over a restart.
     prefixes: Option<Prefixes>,
     /// The most tokens of an answer that are guessed at once.
@@ -115,7 +119,7 @@ impl<'m> Engine<'m> {
             sequences: if goes_back(model) { sequences } else { sequences.never_back() },
             jobs: Jobs::default(),
             context,
-            known: None,
+            known: Vec::new(),
             prefixes: None,
             guess_tokens: 0,
         })
@@ -260,13 +264,41 @@ impl<'m> Engine<'m> {
 
     /// Whether it is known, or was kept on the disk, which openings the model likes behind a static part.
     pub(super) fn knows(&mut self, prefix: &[LlamaToken], openings: &[String]) -> bool {
-        let is_it = |known: &Known| known.prefix == prefix && known.prior.is_of(openings);
-        if !self.known.as_ref().is_some_and(is_it) {
+        let is_it = |known: &&Known| known.prefix == prefix && known.prior.is_of(openings);
+        let known = self.known.iter().find(is_it).cloned().or_else(|| {
             let kept = self.key(prefix).and_then(|(prefixes, key)| prefixes.prior(&key));
             let kept = kept.filter(|prior| prior.is_of(openings));
-            self.known = kept.map(|prior| Known { prefix: prefix.to_vec(), prior });
+            kept.map(|prior| Known { prefix: prefix.to_vec(), prior: Arc::new(prior) })
+        });
+        let is_known = known.is_some();
+        known.into_iter().for_each(|known| self.note(known));
+        is_known
+    }
+
+    fn note(&mut self, known: Known) {
+        self.known.retain(|other| other.prefix != known.prefix);
+        if self.known.len() >= MAX_KNOWN {
+            self.known.remove(0);
         }
-        self.known.is_some()
+        self.known.push(known);
+    }
+
+    /// What is known of the calls behind the static part that a prompt begins with.
+    pub(super) fn known(&self, prompt: &[LlamaToken]) -> Option<&Known> {
+        let begins = self.known.iter().filter(|known| prompt.starts_with(&known.prefix));
+        begins.max_by_key(|known| known.prefix.len())
+    }
+
+    /// Puts the static part that a prompt begins with in its place, where another agent's stands there now and no
+    /// conversation has it: from the disk, which is quicker than to compute it again.
+    pub(super) fn warm_for(&mut self, prompt: &[LlamaToken]) {
+        let Some(known) = self.known(prompt) else { return };
+        let n = known.prefix.len();
+        if self.sequences.longest(prompt) < n.min(prompt.len() - 1)
+            && self.sequences.has_room_to_warm(n)
+        {
+            self.restore(&prompt[..n]);
+        }
     }
 
     /// Learns which openings the model likes from its answer to an empty request, and keeps that on the disk.
@@ -280,7 +312,7 @@ impl<'m> Engine<'m> {
         {
             eprintln!("what is liked without a request cannot be kept: {why}");
         }
-        self.known = Some(Known { prefix, prior });
+        self.note(Known { prefix, prior: Arc::new(prior) });
     }
 
     fn key(&self, tokens: &[LlamaToken]) -> Option<(&Prefixes, String)> {

@@ -14,6 +14,7 @@
 //! that it can still lead to, less that of those that were possible before it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use llama_cpp_2::token::LlamaToken;
 use serde::{Deserialize, Serialize};
@@ -38,11 +39,11 @@ pub(super) struct Prior {
 }
 
 /// What is known of the calls that may stand behind one static part.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Known {
     /// The tokens of the static part.
     pub(super) prefix: Vec<LlamaToken>,
-    pub(super) prior: Prior,
+    pub(super) prior: Arc<Prior>,
 }
 
 /// The most tokens of an opening, whose name has at most 64 letters.

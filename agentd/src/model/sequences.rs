@@ -121,6 +121,11 @@ impl Sequences {
         others.map(|held| held.cells() + held.shared).sum::<usize>() + n <= self.n_cells
     }
 
+    /// The most tokens of a prompt that some sequence begins with.
+    pub fn longest(&self, prompt: &[LlamaToken]) -> usize {
+        self.held.iter().map(|held| common(&held.tokens, prompt)).max().unwrap_or(0)
+    }
+
     /// How many of a sequence's first tokens lie in cells of the static part.
     fn shared_of(&self, sequence: usize) -> usize {
         let held = &self.held[sequence];

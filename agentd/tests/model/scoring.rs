@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use agentd::model::config::ModelConfig;
 use agentd::model::constraint::{Constraint, MAX_TEXTS};
 use agentd::model::{Ask, ModelError, grammar};
+use agentd_tools::ToolSpec;
 use agentd_tools::spec::Priority;
 
 use super::support::{
@@ -64,6 +65,41 @@ async fn what_the_model_likes_without_a_request_is_learnt_once_and_taken_back() 
     assert_eq!(told[1], told[3]);
     assert_eq!(told[0].0, told[1].0, "it is a plain command");
     assert!((told[0].1 - told[1].1).abs() > 1e-4, "it is corrected: {told:?}");
+}
+
+/// Two agents with one worker: each keeps its static part, and what corrects its answers, whoever was asked in between.
+#[tokio::test]
+async fn agents_that_share_a_worker_are_asked_by_turns_and_answer_as_if_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = keeping(folder.path()).await;
+    let all = greenhouse();
+    let few = all[..2].to_vec();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut alone = Vec::new();
+    for tools in [&all, &few] {
+        let (prompt, openings) = (vec![system_prompt(tools)], grammar::openings(tools));
+        running.model.prepare(prompt, openings, deadline).await.unwrap();
+        alone.push(asked(&running, tools).await);
+    }
+    assert!(alone.iter().all(|(_, _, reused)| *reused > 100), "{alone:?}");
+    for _ in 0..2 {
+        for (tools, alone) in [&all, &few].into_iter().zip(&alone) {
+            let (text, confidence, reused) = asked(&running, tools).await;
+            assert_eq!(text, alone.0);
+            // Another split of the same tokens into batches rounds differently.
+            assert!((confidence - alone.1).abs() < 1e-3, "{confidence} {alone:?}");
+            assert!(reused >= alone.2, "{reused} {alone:?}");
+        }
+    }
+    running.stop().await;
+}
+
+/// An answer, how sure it is, and how much of its prompt was there.
+async fn asked(running: &Running, tools: &[ToolSpec]) -> (String, f32, u32) {
+    let lark = grammar::calls(&tools.iter().collect::<Vec<_>>(), 1, None);
+    let question = vec![system_prompt(tools), user("turn on the pump")];
+    let answer = running.ask_messages(question, &lark).await.expect("an answer");
+    (answer.text, answer.confidence, answer.usage.reused)
 }
 
 #[tokio::test]
