@@ -189,28 +189,21 @@ fn check_tools(config: &Config) -> Vec<Finding> {
     }
 }
 
-/// The model, and those that are asked where it cannot be.
-/// The models of the default agent, and of another one those that it has for itself.
+/// The models of an agent; of another one than the default one the first, and its tools.
 fn check_models(agent: &AgentConfig, machine: &ModelConfig) -> Vec<Finding> {
     let own = agent.model(machine);
-    let of_agent = |told: Finding| Finding { what: agent.component(&told.what), ..told };
+    let first = check_model(&own);
     if agent.name != DEFAULT {
-        let has_own = agent.model.is_some() || agent.adapter.is_some();
         let tools = agent.tools.as_ref().map_or("all tools".into(), |own| own.join(", "));
-        let told = match has_own {
-            true => check_model(&own),
-            false => finding("model", Level::Ok, "that of the machine"),
-        };
-        return vec![of_agent(Finding {
-            message: format!("{}; for {tools}", told.message),
-            ..told
-        })];
+        let (what, message) =
+            (format!("agent:{}", agent.name), format!("{}; for {tools}", first.message));
+        return vec![Finding { what, message, ..first }];
     }
     let behind = own.fallback.iter().map(|named| {
         let told = check_model(&own.with(named));
         Finding { message: format!("fallback {}", told.message), ..told }
     });
-    std::iter::once(check_model(&own)).chain(behind).collect()
+    std::iter::once(first).chain(behind).collect()
 }
 
 fn check_model(config: &ModelConfig) -> Finding {
@@ -258,8 +251,13 @@ fn check_adapter(config: &ModelConfig, name: &str, model: &Header) -> Finding {
         // What is built in is for one model, which is known by its hash; that of a file of somebody's own is
         // not computed here, because it may take minutes.
         let for_this = |hash: String| built_in::adapter_for(model, &hash);
-        let is_tuned =
-            config.sha256().map(for_this).is_some_and(|found| matches!(found, Ok(Some(_))));
+        let is_tuned = match config.sha256().map(for_this) {
+            Some(Err(error)) => {
+                let told = format!("{name}: the built-in adapter: {}", chain(&error));
+                return finding("model", Level::Warning, told);
+            }
+            found => matches!(found, Some(Ok(Some(_)))),
+        };
         let told = match is_tuned || model.adapter_sha256.is_some() {
             true => format!("{name}: {}, tuned for calls", summary(model)),
             false => format!("{name}: {}", summary(model)),

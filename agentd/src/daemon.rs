@@ -314,7 +314,8 @@ fn start_models(
         })
         .collect();
     if ladders.iter().all(|ladder| ladder.sources.is_empty()) {
-        info!("no model is installed; known sentences work: `agentd model pull` gets one");
+        info!("there is no model; known sentences work: `agentd model pull` gets one");
+        return Ok(ladders.iter().map(|_| Model::off()).collect());
     }
     let (models, manager) = Manager::new(&ladders, &worker_program()?, health, metrics);
     base.start("model", manager.run(base.stop.clone()));
@@ -334,14 +335,17 @@ fn capabilities(toolbox: &Toolbox, config: &Config, agents: &[AgentConfig]) -> V
             })
         })
         .collect();
+    // What anybody can say: the default agent stands first.
+    let default = agents.first();
     let examples: Vec<&str> = toolbox
         .specs()
+        .filter(|spec| default.is_none_or(|agent| agent.may_use(&spec.name)))
         .filter_map(|spec| spec.examples.first())
         .map(|example| example.say.as_str())
         .collect();
-    let source = config.model.source().ok().flatten();
-    let model =
-        source.map(|source| json!({"name": source.name(), "sha256": config.model.sha256()}));
+    let own = default.map_or_else(|| config.model.clone(), |agent| agent.model(&config.model));
+    let source = own.source().ok().flatten();
+    let model = source.map(|source| json!({"name": source.name(), "sha256": own.sha256()}));
     let agents: Vec<Value> = agents
         .iter()
         .map(|agent| {

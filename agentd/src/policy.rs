@@ -254,6 +254,37 @@ mod tests {
     }
 
     #[test]
+    fn an_agent_may_use_its_own_tools_and_one_that_is_not_there_cannot_be_asked() {
+        let specs = serde_json::json!([
+            {"name": "look", "description": "d", "kind": "sql", "sql": "SELECT 1"},
+            {"name": "write", "description": "d", "kind": "note", "params": {"text": {}}},
+        ]);
+        let specs = serde_json::from_value(specs).expect("tools");
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = folder.path().join("a.db");
+        let (toolbox, _) = Toolbox::open(specs, Vec::new(), &database).expect("it opens");
+        let judge = |tool: &str, tools: Option<&[String]>| {
+            let asker = Asker { role: Role::Operator, tools, approved_by: None };
+            let call = Call { tool: tool.into(), args: Args::new() };
+            match approve(&call, &asker, &toolbox) {
+                Verdict::Denied(denial) => denial.code,
+                _ => "approved".into(),
+            }
+        };
+        let own = ["look".to_owned()];
+        assert_eq!(judge("look", Some(&own)), "approved");
+        assert_eq!(judge("write", Some(&own)), "not_allowed");
+        assert_eq!(judge("write", None), "bad_arguments", "no text");
+        let names = ["default".to_owned(), "night".to_owned()];
+        let mut policy = Policy::new(PolicyConfig::default()).with_agents(names);
+        let mut command = Command::from_text("x");
+        for (agent, admitted) in [("night", true), ("default", true), ("day", false)] {
+            command.agent = Some(agent.into());
+            assert_eq!(policy.admit(&command, at(0)).is_ok(), admitted, "{agent}");
+        }
+    }
+
+    #[test]
     fn a_listed_user_gets_the_listed_role() {
         let users = [("kiosk".to_owned(), Role::Viewer)].into_iter().collect();
         let mut policy = Policy::new(PolicyConfig { users, ..PolicyConfig::default() });

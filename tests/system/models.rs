@@ -95,8 +95,7 @@ say = "none()"
     let asked = machine.ask_in("kitchen", "make the fan slower").await;
     assert_eq!(asked.status, Status::Denied);
     assert_eq!(asked.error.map(|denial| denial.code).as_deref(), Some("value_missing"));
-    let told =
-        "A value is missing for set_speed: percent (an integer from 0 to 100). Nothing was done.";
+    let told = "Please say which value is meant: set_speed needs percent (a whole number, 0 to 100). Nothing was done.";
     assert_eq!(asked.text, told);
     let elsewhere = machine.ask_in("hall", "to 40, please").await;
     assert_eq!(elsewhere.status, Status::Denied, "nobody was asked there: {}", elsewhere.text);

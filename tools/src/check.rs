@@ -51,6 +51,10 @@ impl ToolSpec {
         let spec = note::with_default_params(self.clone());
         let mut errors = Vec::new();
         check_name("name", &spec.name, &mut errors);
+        if spec.name == "none" {
+            let message = "is what a model answers where no tool fits: choose another one";
+            errors.push(SpecError::new("name", message));
+        }
         if spec.description.trim().is_empty() {
             errors.push(SpecError::new("description", "is empty: say in one line what it does"));
         }

@@ -13,6 +13,8 @@ from toolsets import HOW, READS, WARM, plural
 BARE_PLACES = set("centre stage;down left;up right;backstage;goods in;packing;despatch;alpha;bravo;counter one;counter two;pallet one;"
                   "pallet two;fixture a;fixture b;upwind;returns".split(";"))
 ORDINALS = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"]
+# Words behind which a span of time has no article.
+BEFORE_SPAN = "every|each|last|past|next|another|further|these|the|a|an"
 REPAIRS = ["no wait", "no", "sorry, I mean", "I mean", "or rather", "no, sorry,", "ah no,", "wait, no,"]
 AROUND_HINT = ["{s}"] * 5 + ["hey, {s}", "look, {s}", "you know what, {s}", "listen, {s}", "okay, {s}", "well, {s}", "so, {s}", "hello, {s}", "right, {s}"]
 
@@ -146,7 +148,7 @@ class Speaker:
             param = by_role.get(role)
             if param is not None and param.items and role not in chosen:
                 chosen[role] = item if item and param is own else rng.choice(param.items)
-                if role == "side":
+                if role == "side" and tool.arch.family != "craft":
                     chosen[role] = rng.choice(param.items[:2])
                 args[role] = chosen[role].token
 
@@ -180,8 +182,10 @@ class Speaker:
                 if value_text is None and param.quantity.unit == "percent" and (param.quantity.attr == "share" or re.search(r"\} (open|closed|shut|of the way)", line.text)):
                     while not re.search("percent|per cent|%|half|quarter", said):
                         said = number_text(rng, param, number)
-                while value_text is None and "every {" in line.text and said.startswith(("a ", "an ")):
-                    said = number_text(rng, param, number)
+                # "Every a minute", "the next about two hours".
+                if value_text is None and re.search(rf"\b({BEFORE_SPAN}) {{-?{role}}}", line.text):
+                    tries = (number_text(rng, param, number) for _ in range(40))
+                    said = next((way for way in tries if not re.match(r"(a|an|about|roughly|exactly)\b", way)), said)
                 return said
             if role in ("thing", "attr"):
                 q = tool.quantity
@@ -258,7 +262,7 @@ class Speaker:
         if kind == "Q":
             return finish(rng, wrap_question(rng, text) if "?" not in text else text, "?")
         if kind == "H":
-            return finish(rng, rng.choice(AROUND_HINT).replace("{s}", text), "?" if re.match(r"(how|what|where|who|why|is|are|do|does|did|has|would|could|can|will|shouldn't|isn't|aren't)\b", text) else ".")
+            return finish(rng, rng.choice(AROUND_HINT).replace("{s}", text), "?" if re.match(r"(how|what|where|who|why|which|am|is|are|was|were|do|does|did|has|have|had|would|could|can|will|shall|should|may|shouldn't|isn't|aren't)\b", text) else ".")
         if kind == "S" and rng.random() < 0.2 and "please" not in text:
             text = rng.choice(["{s}, please", "{s}, thanks", "hey, {s}", "I think {s}", "so {s}", "well, {s}", "{s}, okay?", "look, {s}"]).replace("{s}", text)
         return finish(rng, text)

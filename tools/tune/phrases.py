@@ -67,7 +67,8 @@ def gerund(order):
         return None
     doubled = {"put", "set", "get", "shut", "stop", "let", "cut", "run", "begin", "log", "jog", "skip", "trim", "dim", "step", "drop",
                "plan", "program", "cap", "snap", "pop", "flip", "spin", "plug", "nip", "tag", "scrap", "tap", "jot", "reset", "chop", "swap",
-               "bar", "dig", "quit", "scrub", "sum", "top", "unplug"}
+               "bar", "dig", "quit", "scrub", "sum", "top", "unplug", "fog", "hit", "tip", "trip", "grab", "wrap", "scan", "clip", "slip",
+               "zip", "pin", "rub", "jam", "rev", "fit", "unpin", "strip", "ship", "chip"}
     if verb in doubled:
         stem = verb + verb[-1]
     elif verb.endswith("ie"):
@@ -81,7 +82,8 @@ def gerund(order):
 
 def wrap_order(rng, order, bare_share=0.42, has_time=False):
     """An order as one person or another would put it."""
-    if rng.random() < bare_share:
+    # What does not begin with its verb goes behind no "could you".
+    if rng.random() < bare_share or re.match(r"(don't|no|not|never|the|an?|both|all|it|that|this|there)\b", order):
         return order
     for _ in range(8):
         way = rng.choice(POLITE)

@@ -56,6 +56,13 @@ impl AgentConfig {
             Some(named) => model.with(named),
             None => model.clone(),
         };
+        let name = |config: &ModelConfig| {
+            let source = config.source().ok().flatten();
+            source.map(|source| source.name().to_owned())
+        };
+        if own.adapter != model.adapter && name(&own) == name(model) {
+            own.adapter.clone_from(&model.adapter);
+        }
         if let Some(adapter) = &self.adapter {
             own.adapter = Some(adapter.clone());
         }
@@ -67,20 +74,19 @@ impl AgentConfig {
     /// model to whoever reads records.
     pub fn sources(&self, model: &ModelConfig) -> Result<Vec<Source>, CatalogError> {
         let mut sources = self.model(model).sources()?;
-        if let (Some(adapter), Some(Source::File { name, .. })) =
-            (&self.adapter, sources.first_mut())
-        {
+        let own = self.adapter.as_ref().filter(|own| model.adapter.as_ref() != Some(own));
+        if let (Some(adapter), Some(Source::File { name, .. })) = (own, sources.first_mut()) {
             let stem = adapter.file_stem().unwrap_or_default().to_string_lossy();
             *name = format!("{name}+{stem}");
         }
         Ok(sources)
     }
 
-    /// What is degraded where something of it is: a component's own name for the default agent, else with its name behind.
+    /// What is degraded where something of it is: a component's own name for the default agent, else one of its own.
     pub fn component(&self, component: &str) -> String {
         match self.name.as_str() {
             DEFAULT => component.to_owned(),
-            name => format!("{component}:{name}"),
+            name => format!("agent:{name}:{component}"),
         }
     }
 
@@ -127,7 +133,7 @@ pub fn check(sections: &[AgentConfig], tools: &[ToolSpec]) -> Vec<(usize, String
         }
     }
     if all(sections).len() > MAX_AGENTS {
-        wrong.push((MAX_AGENTS, format!("there are more than {MAX_AGENTS} agents")));
+        wrong.push((sections.len() - 1, format!("there are more than {MAX_AGENTS} agents")));
     }
     wrong
 }
@@ -168,6 +174,9 @@ mod tests {
         let tuned = of(json!({"name": "a", "adapter": "a.gguf", "min_confidence": 0.9}));
         assert_eq!(tuned.adapter.as_deref(), Some("a.gguf".as_ref()));
         assert!((tuned.min_confidence - 0.9).abs() < 1e-6);
+        let same = ModelConfig { path: Some("/m/own.gguf".into()), ..machine.clone() };
+        let same = agent(json!({"name": "a", "model": "/m/own.gguf"})).model(&same);
+        assert_eq!(same.adapter.as_deref(), Some("m.gguf".as_ref()), "it is the same model");
         let other = of(json!({"name": "a", "model": "/m/other.gguf"}));
         assert_eq!((other.path.as_deref(), other.adapter), (Some("/m/other.gguf".as_ref()), None));
     }

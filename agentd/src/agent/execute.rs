@@ -107,7 +107,7 @@ impl Agent {
 
     async fn ask(&self, waiting: &Waiting, deadline: Instant) -> Result<Proposal, ModelError> {
         let (mind, before) = (self.mind(&waiting.command), self.before(waiting));
-        let text = self.said(waiting).unwrap_or_default();
+        let text = self.said(waiting, Route::Model).unwrap_or_default();
         let mut messages = mind.preamble.clone();
         if let Some(Exchange { say, calls }) = &before {
             messages.extend(prompt::exchange(say, &grammar::answer(calls)));
@@ -138,7 +138,7 @@ impl Agent {
             }
         };
         info!(
-            command_id:% = waiting.command.id, answer:% = answer.text, confidence = answer.confidence;
+            command_id:% = waiting.command.id, said:% = text, answer:% = answer.text, confidence = answer.confidence;
             "model answered"
         );
         let calls = grammar::parse_calls(&answer.text)
@@ -269,10 +269,11 @@ impl Agent {
         self.recall(waiting).filter(|before| memory::refers_back(text) && is_done(before))
     }
 
-    /// What is said: the command's words, behind those that they complete.
-    fn said(&self, waiting: &Waiting) -> Option<String> {
+    /// What is said to the model: the command's words, behind those that they complete.
+    fn said(&self, waiting: &Waiting, route: Route) -> Option<String> {
         let (text, mind) = (waiting.command.text.as_deref()?, self.mind(&waiting.command));
-        let before = self.recall(waiting).filter(|_| waiting.plan.is_none());
+        let is_new = route == Route::Model && waiting.plan.is_none();
+        let before = self.recall(waiting).filter(|_| is_new);
         let completed = before.and_then(|before| missing::completed(&before, &mind.specs, text));
         Some(completed.unwrap_or_else(|| text.to_owned()))
     }
@@ -285,7 +286,7 @@ impl Agent {
 
     /// What is to be kept of it to learn from.
     fn feedback(&self, waiting: &Waiting, turn: &Turn) -> Option<Feedback> {
-        let say = self.said(waiting)?;
+        let say = self.said(waiting, turn.plan().route)?;
         // What a person approved goes on here, and what they thought of it is kept.
         let is_new = waiting.approved_by.is_none();
         let before = self.before(waiting).filter(|_| is_new);
@@ -294,15 +295,21 @@ impl Agent {
 
     /// Keeps in mind what a session had done, for the sentence that refers to it, or what it was asked a value for.
     fn remember(&self, waiting: &Waiting, turn: &Turn) {
-        let (Some(session), Some(say)) = (&waiting.command.session, self.said(waiting)) else {
-            return;
-        };
+        let said = self.said(waiting, turn.plan().route);
+        let (Some(session), Some(say)) = (&waiting.command.session, said) else { return };
         let (status, denial) = turn.ending();
         let is_asked = denial.is_some_and(|denial| denial.code == VALUE_MISSING);
+        let conversation = self.conversation(waiting, session);
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         if status == Status::Done || is_asked {
             let exchange = Exchange { say, calls: turn.plan().calls.clone() };
-            let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-            memory.remember(&self.conversation(waiting, session), exchange, Instant::now());
+            memory.remember(&conversation, exchange, Instant::now());
+        } else if status.is_final() {
+            // Whoever says something else is not answering any more.
+            let specs = &self.mind(&waiting.command).specs;
+            memory.forget_if(&conversation, |before| {
+                before.calls.iter().any(|call| grammar::is_open(call, specs))
+            });
         }
     }
 

@@ -87,6 +87,11 @@ impl Memory {
         self.sessions.push_back((session.to_owned(), now, exchange));
     }
 
+    /// Forgets what a session said and did before, where it is so.
+    pub fn forget_if(&mut self, session: &str, is_so: impl Fn(&Exchange) -> bool) {
+        self.sessions.retain(|(name, _, exchange)| name != session || !is_so(exchange));
+    }
+
     /// What a session said and did before.
     pub fn recall(&self, session: &str, now: Instant) -> Option<&Exchange> {
         let own = self.sessions.iter().find(|(name, ..)| name == session);

@@ -2,7 +2,8 @@
 
 use agentd_tools::ToolSpec;
 use agentd_tools::args::allowed;
-use agentd_tools::spec::Param;
+use agentd_tools::spec::{Param, ParamKind};
+use agentd_tools::unit::Unit;
 
 use super::memory::Exchange;
 use super::pattern::without_end_marks;
@@ -11,8 +12,12 @@ use crate::command::Call;
 use crate::ground::Grounds;
 use crate::model::grammar;
 
-/// The most words of an answer to the question for a value.
-const MAX_WORDS: usize = 6;
+/// Words that may stand around a value which answers a question.
+const FILLERS: &[&str] = &[
+    "to", "at", "for", "the", "a", "an", "in", "of", "and", "one", "please", "half", "past",
+    "quarter", "o'clock", "am", "pm", "minus", "point", "degrees", "percent", "number", "sorry",
+    "i", "meant", "make", "it", "set",
+];
 
 /// What is to be asked for the first open call of a plan; none where no call is open. `request` is what was said.
 pub(super) fn question(calls: &[Call], tools: &[ToolSpec], request: &str) -> Option<String> {
@@ -26,23 +31,40 @@ pub(super) fn question(calls: &[Call], tools: &[ToolSpec], request: &str) -> Opt
     }
     let named = unsaid.iter().map(|(name, param)| format!("{name} ({})", allowed(param)));
     let named: Vec<String> = named.collect();
-    Some(format!("a value is missing for {}: {}", tool.name, named.join(" and ")))
+    Some(format!("please say which value is meant: {} needs {}", tool.name, named.join(" and ")))
 }
 
-/// The request that `text` completes: where one before it could not be done for a value that `text` says, both together.
+/// The request that `text` completes: where one before it could not be done for a value, and `text` is such a value and
+/// nothing else, both together. Whoever asks, denies or tells something says another word.
 pub(super) fn completed(before: &Exchange, tools: &[ToolSpec], text: &str) -> Option<String> {
     let open = before.calls.iter().find(|call| grammar::is_open(call, tools))?;
     let tool = tools.iter().find(|tool| tool.name == open.tool)?;
+    let was_unsaid = unsaid(tool, &before.say);
+    let names = was_unsaid.iter().flat_map(|(_, param)| param.choices.iter().flatten());
+    let names: Vec<String> = names.map(|choice| spoken(choice)).collect();
+    let is_name = |word: &str| names.iter().any(|name| name.split(' ').any(|part| part == word));
+    let lower = text.to_lowercase();
+    let mut words = lower.split(|c: char| c.is_whitespace() || ",;!".contains(c));
+    let is_value = |word: &str| {
+        let word = word.strip_suffix('.').unwrap_or(word);
+        word.is_empty() || FILLERS.contains(&word) || is_name(word) || is_quantity(word)
+    };
     let both = format!("{}, {}", without_end_marks(before.say.trim()), text.trim());
-    // Who says much begins anew.
-    let is_short = text.split_whitespace().count() <= MAX_WORDS;
-    (is_short && unsaid(tool, &both).len() < unsaid(tool, &before.say).len()).then_some(both)
+    (words.all(is_value) && unsaid(tool, &both).len() < was_unsaid.len()).then_some(both)
+}
+
+/// Whether a word is a number, a unit, or a part of a time of day.
+fn is_quantity(word: &str) -> bool {
+    let any = Param { kind: ParamKind::Number, ..Param::default() };
+    word.starts_with(|c: char| c.is_ascii_digit())
+        || Unit::of(word).is_some()
+        || !Grounds::of(word).numbers(&any).is_empty()
 }
 
 /// The values that a tool needs and a request does not say, as far as it can be told.
 fn unsaid<'a>(tool: &'a ToolSpec, request: &str) -> Vec<(&'a String, &'a Param)> {
     let grounds = Grounds::of(request);
-    let words = normalise(&request.replace([',', ';', ':', '?', '!'], " "));
+    let words = normalise(&request.replace(". ", " ").replace([',', ';', ':', '?', '!'], " "));
     let words = format!(" {words} ");
     let is_named = |choice: &String| words.contains(&format!(" {} ", spoken(choice)));
     let is_unsaid = |param: &Param| match &param.choices {
@@ -94,19 +116,27 @@ mod tests {
             completed("make it warmer", "heat()", "in the living room").as_deref(),
             Some("make it warmer, in the living room")
         );
-        assert_eq!(heat("90 degrees"), None, "out of its range");
-        assert_eq!(heat("the living room"), None, "the room was said");
-        assert_eq!(heat("what is it like"), None);
-        assert!(heat("one two three four five 20").is_some(), "as many words as may be");
-        assert_eq!(heat("one two three four five six 20"), None);
+        for no in [
+            "90 degrees",
+            "the living room",
+            "what is it like",
+            "is it 20?",
+            "not 20",
+            "20 is too much",
+        ] {
+            assert_eq!(heat(no), None, "{no}");
+        }
+        assert!(
+            completed("make it warmer. Please.", "heat()", "the bath, twenty degrees").is_some()
+        );
         assert_eq!(completed("dim it", "dim()", "to 20"), None, "it was done");
     }
 
     #[test]
     fn what_was_said_is_not_asked_for_again() {
         let room = "room (one of bath, living_room)";
-        let celsius = "celsius (an integer from 5 to 30)";
-        let of = |what: &str| Some(format!("a value is missing for heat: {what}"));
+        let celsius = "celsius (a whole number, 5 to 30)";
+        let of = |what: &str| Some(format!("please say which value is meant: heat needs {what}"));
         assert_eq!(asked("Heat the living room!", &["heat()"]), of(celsius));
         assert_eq!(asked("Heat it to 20 degrees", &["heat()"]), of(room));
         assert_eq!(asked("Heat the bath to 90", &["heat()"]), of(celsius), "out of its range");

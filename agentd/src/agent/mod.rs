@@ -77,6 +77,8 @@ pub struct Agent {
     metrics: Arc<Metrics>,
     memory: Mutex<Memory>,
     thinking: Semaphore,
+    /// Held by the agent whose static part is being prepared.
+    warming: tokio::sync::Mutex<()>,
     heartbeat: Heartbeat,
 }
 
@@ -87,6 +89,7 @@ impl Agent {
         Self {
             memory: Mutex::default(),
             thinking: Semaphore::new(THINKING),
+            warming: tokio::sync::Mutex::default(),
             policy: Mutex::new(parts.policy.with_agents(names)),
             store: parts.store,
             toolbox: parts.toolbox,

@@ -57,6 +57,8 @@ impl Agent {
     }
 
     async fn warm(&self, mind: &Mind) -> Warmth {
+        // One after the other, the default agent's first: together each would wait for all.
+        let _turn = self.warming.lock().await;
         let deadline = Instant::now() + PATIENCE;
         let component = mind.config.component(COMPONENT);
         let error = match try_warm(mind, deadline).await {

@@ -37,7 +37,9 @@ pub enum AdapterError {
         model: String,
     },
     /// It wants prompts that are not known here.
-    #[error("it was trained on prompts of the format {0:?}, which this version does not write")]
+    #[error(
+        "it was trained on prompts of the format {0:?}, which this version does not write: tune it again"
+    )]
     UnknownDialect(String),
 }
 

@@ -67,6 +67,8 @@ fn what_is_nested_is_grounded_too() {
     rejects(&said, "run(minutes=[5, 1", "5");
     accepts(&said, r#"plan(rest={"at": "18:00", "for": 10})"#);
     let less = calls(&specs, 1, Some(&Grounds::of("run it")));
-    rejects(&less, "", "run");
-    rejects(&less, "", "plan");
+    rejects(&less, "run(", "minutes");
+    rejects(&less, "plan(", "rest");
+    accepts(&less, "run()");
+    accepts(&less, "plan()");
 }

@@ -154,11 +154,12 @@ impl Engine<'_> {
         let rank = |waiting: &Waiting| (!waiting.prepares(), waiting.request.rank());
         self.jobs.waiting.sort_by_key(rank);
         while let Some(first) = self.jobs.waiting.first() {
-            if self.jobs.is_preparing() && matches!(first.request.grammar, Constraint::Own(_)) {
-                return;
-            }
             let (cells, prompt) =
                 (first.prompt.len() + first.request.max_tokens as usize, first.prompt.clone());
+            let is_own = matches!(first.request.grammar, Constraint::Own(_));
+            if is_own && self.is_preparing(&prompt) {
+                return;
+            }
             self.warm_for(&prompt);
             let Some(place) = self.sequences.find(&prompt, cells) else { return };
             let waiting = self.jobs.waiting.remove(0);
@@ -167,11 +168,22 @@ impl Engine<'_> {
         }
     }
 
+    /// Whether the static part that a prompt begins with is on its way, or what would be answered to nothing behind it.
+    fn is_preparing(&self, prompt: &[LlamaToken]) -> bool {
+        self.jobs.at_work.iter().any(|job| match (&job.scores, &job.doing) {
+            (Some(scores), _) => prompt.starts_with(&scores.prefix),
+            (None, Doing::Preparing(_)) => {
+                let held = self.sequences.tokens(job.sequence);
+                prompt.starts_with(held) && prompt[held.len()..].starts_with(&job.pending)
+            }
+            (None, Doing::Writing(_)) => false,
+        })
+    }
+
     /// Whether a static part is there, or was kept on the disk.
     fn is_warm(&mut self, tokens: &[LlamaToken]) -> bool {
-        let is_there = self.sequences.tokens(WARM) == tokens;
         // Where there is no room for it beside what is under way, it waits for a place.
-        is_there || (self.sequences.has_room_to_warm(tokens.len()) && self.restore(tokens))
+        self.sequences.tokens(WARM) == tokens || self.restore(tokens)
     }
 
     fn begin(&mut self, waiting: Waiting, sequence: usize, kept: usize, say: Say<'_>) {
@@ -238,14 +250,6 @@ impl Waiting {
     /// Whether it is about a static part, or what would be answered to nothing behind it.
     fn prepares(&self) -> bool {
         self.matcher.is_none() || self.scores.is_some()
-    }
-}
-
-impl Jobs {
-    /// Whether a static part is on its way, or what would be answered to nothing behind it.
-    fn is_preparing(&self) -> bool {
-        let is_it = |job: &Job| job.scores.is_some() || matches!(job.doing, Doing::Preparing(_));
-        self.at_work.iter().any(is_it)
     }
 }
 

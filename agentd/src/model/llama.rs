@@ -234,10 +234,16 @@ impl<'m> Engine<'m> {
         self.sequences.forget(sequence);
     }
 
-    /// Puts a state that was kept on the disk in the place of the static part. `false`: there is none that can be used.
+    /// Puts a state that was kept on the disk in the place of the static part. `false`: there is none that can be used, or
+    /// no room for it beside what is under way.
     pub(super) fn restore(&mut self, tokens: &[LlamaToken]) -> bool {
+        let Some(going) = self.sequences.room_to_warm(tokens.len()) else { return false };
         let Some((prefixes, key)) = self.key(tokens) else { return false };
         let Some(path) = prefixes.find(&key) else { return false };
+        for sequence in going {
+            self.clear(sequence);
+            self.sequences.forget(sequence);
+        }
         self.clear(WARM);
         self.sequences.forget(WARM);
         let loaded = self.context.state_seq_load_file(&path, number(WARM), tokens.len());
@@ -294,9 +300,7 @@ impl<'m> Engine<'m> {
     pub(super) fn warm_for(&mut self, prompt: &[LlamaToken]) {
         let Some(known) = self.known(prompt) else { return };
         let n = known.prefix.len();
-        if self.sequences.longest(prompt) < n.min(prompt.len() - 1)
-            && self.sequences.has_room_to_warm(n)
-        {
+        if self.sequences.longest(prompt) < n.min(prompt.len() - 1) {
             self.restore(&prompt[..n]);
         }
     }

@@ -77,15 +77,18 @@ impl Manager {
         metrics: &Arc<Metrics>,
     ) -> (Vec<Model>, Self) {
         let (mut keys, mut rungs, mut supervisors) = (Vec::new(), Vec::new(), Vec::new());
+        let mut names: Vec<String> = Vec::new();
         let mut steps: Vec<Vec<usize>> = Vec::new();
-        for Ladder { config, sources } in ladders {
+        for (agent, Ladder { config, sources }) in ladders.iter().enumerate() {
             let mut own: Vec<usize> = Vec::new();
             for (at, source) in sources.iter().enumerate() {
                 let adapter = config.adapter.clone().filter(|_| at == 0);
-                let key = (source, adapter.clone());
+                let key = (source.path(), adapter.clone());
                 let known = keys.iter().position(|known| *known == key);
                 let rung = known.unwrap_or_else(|| {
-                    let is_first = keys.is_empty();
+                    let is_first = (agent, at) == (0, 0);
+                    let source = &unlike(source, &names);
+                    names.push(source.name().to_owned());
                     let config = if is_first { config.clone() } else { behind(config, adapter) };
                     let (program, health, metrics) =
                         (PathBuf::from(executable), health.clone(), Arc::clone(metrics));
@@ -130,6 +133,21 @@ impl Manager {
         let supervisors = self.supervisors.into_iter().map(|one| one.run(shutdown.clone()));
         join(join_all(supervisors), self.watcher.run(shutdown.clone())).await;
     }
+}
+
+/// A source whose name is none of these: what is degraded is told by it.
+fn unlike(source: &Source, names: &[String]) -> Source {
+    let mut source = source.clone();
+    if let Source::File { name, .. } = &mut source {
+        let plain = name.clone();
+        for n in 2.. {
+            if !names.contains(name) {
+                break;
+            }
+            *name = format!("{plain} {n}");
+        }
+    }
+    source
 }
 
 /// How a model is used that is not the first one: it is loaded once it is asked, and leaves after a while.
@@ -185,7 +203,7 @@ impl Watcher {
     }
 
     fn look_at_heat(&self) {
-        if self.rungs.len() < 2 {
+        if self.told.iter().all(|(model, _)| model.rungs.len() < 2) {
             return;
         }
         let heat = Heat::read(Path::new("/sys"));

@@ -114,11 +114,24 @@ impl Sequences {
         Some(Place { sequence, from, keep, evict })
     }
 
-    /// Whether another static part of `n` tokens fits in the place of the one that is there.
-    pub fn has_room_to_warm(&self, n: usize) -> bool {
-        let others = self.held.iter().skip(1);
+    /// Which sequences have to go so that another static part of `n` tokens fits in the place of the one that is there:
+    /// of what ended asks left behind, the oldest first. None: it does not fit beside what is under way.
+    pub fn room_to_warm(&self, n: usize) -> Option<Vec<usize>> {
         // What others share with the one that is there becomes their own.
-        others.map(|held| held.cells() + held.shared).sum::<usize>() + n <= self.n_cells
+        let cells = |s: usize| self.held[s].cells() + self.held[s].shared;
+        let mut taken = (1..self.held.len()).map(cells).sum::<usize>() + n;
+        let is_left = |s: &usize| self.held[*s].reserved == 0 && cells(*s) > 0;
+        let mut left: Vec<usize> = (1..self.held.len()).filter(is_left).collect();
+        left.sort_by_key(|s| self.held[*s].used);
+        let mut going = Vec::new();
+        for sequence in left {
+            if taken <= self.n_cells {
+                break;
+            }
+            taken -= cells(sequence);
+            going.push(sequence);
+        }
+        (taken <= self.n_cells).then_some(going)
     }
 
     /// The most tokens of a prompt that some sequence begins with.
@@ -300,10 +313,25 @@ mod tests {
     #[test]
     fn another_static_part_has_room_up_to_what_is_under_way() {
         let mut sequences = warm();
-        assert!(sequences.has_room_to_warm(100) && !sequences.has_room_to_warm(101));
+        assert_eq!(
+            (sequences.room_to_warm(100), sequences.room_to_warm(101)),
+            (Some(vec![]), None)
+        );
         // 40 cells, of which it shares 10 with the static part of now.
         ask(&mut sequences, &[20], 40).unwrap();
-        assert!(sequences.has_room_to_warm(60) && !sequences.has_room_to_warm(61));
+        assert_eq!((sequences.room_to_warm(60), sequences.room_to_warm(61)), (Some(vec![]), None));
+    }
+
+    #[test]
+    fn what_ended_asks_left_behind_makes_room_for_another_static_part() {
+        let mut sequences = warm();
+        let ended = ask(&mut sequences, &[20, 21], 30).unwrap();
+        sequences.extend(ended.sequence, &tokens([20, 21]));
+        sequences.free(ended.sequence);
+        // 12 tokens, which are all its own once the static part of now is gone.
+        assert_eq!(sequences.room_to_warm(88), Some(vec![]));
+        assert_eq!(sequences.room_to_warm(89), Some(vec![ended.sequence]));
+        assert_eq!(sequences.room_to_warm(101), None);
     }
 
     #[test]

@@ -165,8 +165,15 @@ fn work(
         .map_err(|_| unusable("the file's hash could not be computed".into()))?
         .map_err(|e| unusable(format!("{}: {e}", path.display())))?;
     let adapter_sha256 = adapt(&mut loaded, args, &header, &sha256).map_err(unusable)?;
-    if header.dialect.as_deref() == Some(TURNS) {
-        loaded.speaks_turns();
+    match header.dialect.as_deref() {
+        None => {}
+        Some(TURNS) => loaded.speaks_turns(),
+        Some(other) => {
+            return Err(unusable(format!(
+                "{}: it was tuned on prompts of the format {other:?}, which this version does not write: tune or pull it again",
+                path.display()
+            )));
+        }
     }
     let mut engine = loaded.engine(args.context, threads, args.parallel.get()).map_err(unusable)?;
     engine.guess_up_to(args.guess_tokens);

@@ -136,9 +136,28 @@ pub async fn ask(
     })
 }
 
+/// Whether an answer leads to calls: none of it is open, and there are some.
+pub fn is_done(calls: &[Call], tools: &[ToolSpec]) -> bool {
+    !calls.is_empty() && asked_for(calls, tools).is_none()
+}
+
+/// The tool for which the person is asked for a value.
+fn asked_for<'a>(calls: &'a [Call], tools: &[ToolSpec]) -> Option<&'a str> {
+    let open = calls.iter().find(|call| grammar::is_open(call, tools));
+    open.map(|call| call.tool.as_str())
+}
+
 /// What would be made of these calls: nothing where one of them is open, and the person is asked for a value.
 fn made(calls: Vec<Call>, tools: &[ToolSpec]) -> Vec<Call> {
-    if calls.iter().any(|call| grammar::is_open(call, tools)) { Vec::new() } else { calls }
+    if asked_for(&calls, tools).is_some() { Vec::new() } else { calls }
+}
+
+/// Whether an answer is as right as the one that was wanted: the same calls, or the same tool asked for its value.
+fn is_right(wanted: &[Call], given: &[Call], tools: &[ToolSpec]) -> bool {
+    match asked_for(wanted, tools) {
+        Some(tool) => asked_for(given, tools) == Some(tool),
+        None => mark::is_same(wanted, &made(given.to_vec(), tools), tools),
+    }
 }
 
 /// Asks all that is said to some machines; for each sentence, whether it was answered exactly. `done` is told how
@@ -156,9 +175,11 @@ pub async fn exact(
             let before: Vec<_> = before.collect();
             let question = Question { tools, before: &before, say: &pair.say };
             let given = ask(model, config, &question).await?;
-            let right = grammar::parse_calls(&pair.answer);
-            let right = right.map(|right| made(right, tools));
-            exact.push(right.is_ok_and(|right| mark::is_same(&right, &given.calls, tools)));
+            let answers = (grammar::parse_calls(&pair.answer), grammar::parse_calls(&given.text));
+            exact.push(match answers {
+                (Ok(wanted), Ok(given)) => is_right(&wanted, &given, tools),
+                _ => false,
+            });
             done(exact.len());
         }
     }
@@ -180,6 +201,24 @@ mod tests {
         let asked = with_model(&ModelConfig::default(), &source, worker, |_| async { 1 }).await;
         let cause = asked.expect_err("there is no worker");
         assert!(cause.contains("/nowhere/agentd"), "{cause}");
+    }
+
+    #[test]
+    fn a_value_that_is_asked_for_is_no_call_and_is_right_for_its_own_tool_alone() {
+        let number = json!({"n": {"type": "integer"}});
+        let tools: Vec<ToolSpec> = serde_json::from_value(json!([
+            {"name": "go", "description": "d", "kind": "note", "params": number},
+            {"name": "stop", "description": "d", "kind": "note", "params": number},
+            {"name": "look", "description": "d", "kind": "sql", "sql": "SELECT 1"},
+        ]))
+        .expect("tools");
+        let calls = |text: &str| grammar::parse_calls(text).expect("calls");
+        let right = |wanted, given| is_right(&calls(wanted), &calls(given), &tools);
+        assert!(right("go()", "go()") && right("none()", "go()") && right("none()", "none()"));
+        assert!(!right("go()", "stop()") && !right("go()", "none()") && !right("go()", "go(n=1)"));
+        assert!(right("look()", "look()") && !right("look()\ngo(n=1)", "look()\ngo()"));
+        assert_eq!(made(calls("look()\ngo()"), &tools), []);
+        assert!(is_done(&calls("look()"), &tools) && !is_done(&calls("none()"), &tools));
     }
 
     #[test]

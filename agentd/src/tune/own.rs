@@ -277,6 +277,18 @@ impl<'a> Own<'a> {
         self.judge.admits(&say, &calls).then(|| pair(say, &calls))
     }
 
+    /// Whether no other tool is asked for with all of these words ("turn on").
+    fn means_only(&self, tool: &ToolSpec, words: &str) -> bool {
+        let words = normalise(words);
+        let has_all = |sentence: &String| {
+            let said = normalise(sentence);
+            let said: HashSet<&str> = said.split(|c: char| !c.is_alphanumeric()).collect();
+            words.split_whitespace().all(|word| said.contains(word))
+        };
+        let mut others = self.tools.iter().filter(|other| other.name != tool.name);
+        !others.any(|other| other.sentences.iter().any(has_all))
+    }
+
     fn refusal(&self, sources: &[Source], part: Part, random: &mut Random) -> Option<Pair> {
         let patterns: Vec<&Source> =
             sources.iter().filter(|source| matches!(source.what, What::Sentence(_))).collect();
@@ -288,9 +300,12 @@ impl<'a> Own<'a> {
                 if roll < 7 {
                     refuse::neighbour(&phrase, tool, &self.vocabulary, part, random)
                 } else {
-                    // The tool is meant, and is called without arguments: the value is asked for.
-                    calls.push(Call { tool: tool.name.clone(), args: Args::new() });
-                    refuse::lacking(&phrase, tool, self.tools, random)
+                    let rest = refuse::lacking(&phrase, tool, self.tools, random);
+                    if rest.as_deref().is_some_and(|rest| self.means_only(tool, rest)) {
+                        // It is called without arguments: the value is asked for.
+                        calls.push(Call { tool: tool.name.clone(), args: Args::new() });
+                    }
+                    rest
                 }
             }
             _ => Some(refuse::other_subject(part, random)),

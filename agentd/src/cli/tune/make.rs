@@ -16,10 +16,11 @@ use crate::model::built_in::{self, BuiltIn};
 use crate::model::config::{ModelConfig, Source};
 use crate::model::digest;
 use crate::model::gguf::Header;
+use crate::model::grammar;
 use crate::model::worker::NO_ADAPTER;
 use crate::store::feedback::{self, Feedback, Kept};
 use crate::tune::exam;
-use crate::tune::lessons::{Teacher, Toolset};
+use crate::tune::lessons::{Pair, Teacher, Toolset};
 use crate::tune::own::{self, HeldOut, Own};
 use crate::tune::trainer::{Trainer, Training};
 use crate::tune::verdict::Verdict;
@@ -83,7 +84,10 @@ async fn make(args: &TuneArgs, config: &Config) -> Result<ExitCode, Failure> {
     let tuned = ModelConfig { adapter: Some(adapter.clone()), ..config.model.clone() };
     let after = making.examine("after", &tuned, &examined).await?;
     let at = held_out.toolset.pairs.len();
-    let commands = held_out.toolset.pairs.iter().filter(|pair| pair.answer != "none()").count();
+    let is_command = |pair: &&Pair| {
+        grammar::parse_calls(&pair.answer).is_ok_and(|calls| exam::is_done(&calls, &config.tool))
+    };
+    let commands = held_out.toolset.pairs.iter().filter(is_command).count();
     let report = Report::of(commands, [&before[..at], &after[..at]], [&before[at..], &after[at..]]);
     making.end(&report, &adapter)
 }
