@@ -4,11 +4,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use agentd::model::config::{ModelConfig, Source};
+use agentd::model::manager::Ladder;
 use agentd::model::{Ask, ModelError, QUEUE, State, grammar};
 use rustix::process::Signal;
 
 use super::support::{
-    PATIENCE, ask, executable, file, real_model, signal, start, start_manager, workers,
+    PATIENCE, ask, executable, file, real_model, signal, start, start_agents, start_manager,
+    workers,
 };
 
 const CRASHES: &str = "[[reply]]\nwhen = \"crash\"\nthen = \"crash\"\n";
@@ -210,5 +212,48 @@ async fn what_one_model_crashed_over_the_next_one_answers_and_memory_is_taken_fr
     assert_eq!(workers("next.toml").len(), 1);
     let lost = || running.health.degraded().into_iter().map(|lost| lost.component);
     until("told that it is too much", || lost().any(|component| component == "model:memory")).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn agents_that_ask_the_same_model_have_one_worker_and_others_are_loaded_once_they_are_asked()
+{
+    let folder = tempfile::tempdir().unwrap();
+    let (first, other) = (
+        script(folder.path(), "first.toml", ANSWERS),
+        script(folder.path(), "other.toml", ANSWERS),
+    );
+    let ladder = |sources: &[&Source]| Ladder {
+        config: ModelConfig::default(),
+        sources: sources.iter().copied().cloned().collect(),
+    };
+    let ladders = [ladder(&[&first]), ladder(&[&first]), ladder(&[&other, &first]), ladder(&[])];
+    let (running, models) = start_agents(&ladders);
+    running.ready().await;
+    assert!(models[1].ask(ask("pump", ANY)).await.is_ok());
+    assert_eq!((workers("first.toml").len(), workers("other.toml").len()), (1, 0));
+    assert_eq!(models[2].state(), State::Asleep { name: "scripted".into() });
+    assert!(models[2].ask(ask("pump", ANY)).await.is_ok());
+    assert_eq!((workers("first.toml").len(), workers("other.toml").len()), (1, 1));
+    let none = models[3].ask(ask("pump", ANY)).await;
+    assert!(matches!(none, Err(ModelError::Unavailable(_))), "{none:?}");
+    assert_eq!(models[3].state(), State::Off);
+    running.stop().await;
+    assert!(models.iter().all(|model| model.state() == State::Off));
+}
+
+/// Where the default agent has no model, another one's is neither told as its own nor loaded at once.
+#[tokio::test]
+async fn the_model_of_another_agent_does_not_stand_in_for_that_of_the_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = script(folder.path(), "other.toml", CRASHES);
+    let ladder = |sources| Ladder { config: ModelConfig::default(), sources };
+    let (running, models) = start_agents(&[ladder(Vec::new()), ladder(vec![other])]);
+    assert_eq!(models[1].state(), State::Asleep { name: "scripted".into() });
+    assert!(workers("--scripted").is_empty());
+    assert!(models[1].ask(ask("crash", ANY)).await.is_err());
+    let lost = || running.health.degraded().into_iter().map(|lost| lost.component);
+    until("it is lost by its own name", || lost().any(|what| what == "model:scripted")).await;
+    assert!(lost().all(|component| component != "model"));
     running.stop().await;
 }

@@ -62,6 +62,17 @@ pub(crate) fn start_manager(config: &ModelConfig, sources: &[Source]) -> Running
     })
 }
 
+/// The models of several agents: a handle for each; the first agent's is that of `Running`.
+pub(crate) fn start_agents(ladders: &[Ladder]) -> (Running, Vec<Model>) {
+    let mut handles = Vec::new();
+    let running = Running::of(|health, metrics, shutdown| {
+        let (models, manager) = Manager::new(ladders, &executable(), &health, &metrics);
+        handles.clone_from(&models);
+        (handles[0].clone(), manager.run(shutdown))
+    });
+    (running, handles)
+}
+
 impl Running {
     #[expect(clippy::disallowed_methods, reason = "in a test, the test is what spawns")]
     fn of<F: Future<Output = ()> + Send + 'static>(
