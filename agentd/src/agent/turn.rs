@@ -286,7 +286,10 @@ impl Turn {
         self.plan.model = model.or(self.plan.model.take());
         // Three digits are as much as it means.
         self.plan.confidence = Some((confidence * 1000.0).round() / 1000.0);
-        let is_unsure = confidence < self.least_confidence;
+        // Where only the values of one tool are in doubt, to ask for them asks better than to name all that it may be.
+        let tool = calls.first().map(|call| &call.tool);
+        let is_one_tool = others.iter().flatten().all(|call| Some(&call.tool) == tool);
+        let is_unsure = confidence < self.least_confidence && !(missing.is_some() && is_one_tool);
         let told: Vec<String> = std::iter::once(&calls)
             .chain(others.iter().filter(|_| is_unsure))
             .filter(|calls| !calls.is_empty())

@@ -79,18 +79,21 @@ fn a_doubtful_no_asks_back_where_there_is_something_to_ask() {
 
 #[test]
 fn a_value_that_is_missing_is_asked_for_and_no_call_of_the_plan_is_made() {
-    let propose = |confidence| {
+    let propose = |confidence, others| {
         let mut turn = Turn::ask(Some("m".into()), 4, 0.8);
-        let (calls, missing) = (vec![call(0), call(1)], Some("a value is missing".to_owned()));
-        turn.on(Event::Proposed(Proposal { calls, confidence, missing, ..Proposal::default() }));
+        let (calls, missing) = (vec![call(0)], Some("a value is missing".to_owned()));
+        let proposal = Proposal { calls, confidence, others, missing, model: None };
+        turn.on(Event::Proposed(proposal));
         turn
     };
-    let asked = propose(0.9);
+    let asked = propose(0.9, vec![vec![call(1)]]);
     assert_eq!((asked.next(), asked.ending().0), (Step::Finish, Status::Denied));
     assert_eq!(asked.ending().1.map(|denial| denial.code.as_str()), Some(VALUE_MISSING));
-    assert_eq!(asked.plan().calls.len(), 2, "kept in mind");
-    let unsure = propose(0.5);
-    assert_eq!(unsure.ending().1.map(|denial| denial.code.as_str()), Some(UNSURE));
+    assert_eq!(asked.plan().calls, [call(0)], "kept in mind");
+    let code = |turn: &Turn| turn.ending().1.map(|denial| denial.code.clone());
+    assert_eq!(code(&propose(0.5, vec![vec![call(1)]])).as_deref(), Some(UNSURE));
+    let one_tool = propose(0.5, vec![vec![call(0)]]);
+    assert_eq!(code(&one_tool).as_deref(), Some(VALUE_MISSING), "what else it may be is the same");
 }
 
 #[test]
