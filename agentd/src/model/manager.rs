@@ -114,6 +114,7 @@ impl Manager {
             models.push(Model::of(own, state, is_hot.clone()));
             told.push(tell);
         }
+        let has_first = ladders.first().is_some_and(|ladder| !ladder.sources.is_empty());
         let first = ladders.first().map(|ladder| ladder.config.clone()).unwrap_or_default();
         let watcher = Watcher {
             rungs,
@@ -121,7 +122,7 @@ impl Manager {
             hot,
             budget: budget(first.memory_mib),
             hot_celsius: first.hot_celsius,
-            pins_first: first.idle_seconds == 0,
+            pins_first: has_first && first.idle_seconds == 0,
             health: health.clone(),
             metrics: Arc::clone(metrics),
         };
