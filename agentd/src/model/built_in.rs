@@ -15,7 +15,7 @@ use super::gguf::{GgufError, Header};
 const BYTES: &[u8] = include_bytes!("../../adapters/smollm2-135m-instruct.gguf");
 
 /// SHA-256 of its file, in hex.
-pub const SHA256: &str = "dcca21614e7b0c90216d45ea75f3310bf7b95e9f3dd842ffc35d4fa83a001872";
+pub const SHA256: &str = "21eec56ab623d50e10b8db96cef2e7da0488e2c30ba0342fad6940f8c7fc2fe1";
 
 /// The adapter in memory, which is there until this is dropped.
 #[derive(Debug)]
