@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn an_agent_may_use_its_own_tools_and_one_that_is_not_there_cannot_be_asked() {
         let specs = serde_json::json!([
-            {"name": "look", "description": "d", "kind": "sql", "sql": "SELECT 1"},
+            {"name": "look", "description": "d", "kind": "publish", "event": "looked"},
             {"name": "write", "description": "d", "kind": "note", "params": {"text": {}}},
         ]);
         let specs = serde_json::from_value(specs).expect("tools");

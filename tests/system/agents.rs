@@ -33,12 +33,13 @@ async fn an_agent_understands_and_may_do_only_what_its_tools_do() {
     let pump = ask(&machine, "watcher", Command::from_text("turn on the pump")).await;
     assert_eq!((pump.route, code(&pump)), (Route::Model, Some("no_tool")), "{}", pump.text);
     let direct = br#"{"call": {"tool": "set_output", "args": {"device": "pump", "state": "on"}}}"#;
-    let direct = Command::parse(direct).expect("a command");
-    let denied = ask(&machine, "watcher", direct.clone()).await;
+    // Each has an id of its own: a repeat would get the outcome of the first.
+    let direct = || Command::parse(direct).expect("a command");
+    let denied = ask(&machine, "watcher", direct()).await;
     assert_eq!(code(&denied), Some("not_allowed"), "{}", denied.text);
     assert!(machine.greenhouse.actions().is_empty());
 
-    let done = ask(&machine, "default", direct).await;
+    let done = ask(&machine, "default", direct()).await;
     assert_eq!(done.status, Status::Done, "{}", done.text);
     assert_eq!(machine.greenhouse.actions().len(), 1);
     let nobody = ask(&machine, "cook", Command::from_text("turn on the pump")).await;

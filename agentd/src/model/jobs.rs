@@ -194,15 +194,15 @@ impl Engine<'_> {
             grammar_us,
             ..Usage::default()
         };
+        let known = self.known(&prompt).filter(|_| matches!(request.grammar, Constraint::Own(_)));
+        let prior = known.map(|known| Arc::clone(&known.prior));
         let doing = match matcher {
             None => Doing::Preparing(usage),
             Some(matcher) => {
                 let search = Search::of(&request.grammar);
-                Doing::Writing(Box::new(Writing::new(matcher, usage, search)))
+                Doing::Writing(Box::new(Writing::new(matcher, usage, search, prior.clone())))
             }
         };
-        let known = self.known(&prompt).filter(|_| matches!(request.grammar, Constraint::Own(_)));
-        let prior = known.map(|known| Arc::clone(&known.prior));
         let pending = prompt[kept..].to_vec();
         let writes = false;
         let guess = Vec::new();

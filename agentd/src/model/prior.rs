@@ -10,6 +10,9 @@
 //!  score(none) = ln p(none | request) + REFUSAL
 //! ```
 //!
+//! Where a tool is called openly, without a value that it needs, less of its probability counts ([`OPEN`]): what is meant
+//! may be a tool that can do it as it is said.
+//!
 //! A name is written in several tokens, so that the second part is shared out among them: a token gets that of the names
 //! that it can still lead to, less that of those that were possible before it.
 
@@ -29,6 +32,8 @@ const WEIGHT: f32 = 0.5;
 /// By how much a refusal is preferred, as a logarithm. Of machines that training held back (446 pairs) the built-in adapter
 /// then gets 95 instead of 88 % of refusals and 65.3 instead of 66.6 % of commands: as much in all, and fewer wrong actions.
 const REFUSAL: f32 = 1.0;
+/// How much of the probability of an open call counts.
+const OPEN: f32 = 0.4;
 /// What is liked less is taken to be liked so much: how little exactly is noise.
 const FLOOR: f32 = 1e-4;
 
@@ -83,6 +88,15 @@ impl Prior {
             && openings.iter().all(|opening| self.openings.contains_key(opening))
             && self.openings.values().all(|probability| *probability > FLOOR / 2.0)
             && (all - 1.0).abs() < 0.01
+    }
+
+    /// How much of the probability of an answer counts.
+    pub(super) fn share_of(&self, answer: &str) -> f32 {
+        // A tool without parameters has its whole call as its opening.
+        let is_open = |call: &str| {
+            call.strip_suffix(')').is_some_and(|opening| self.openings.contains_key(opening))
+        };
+        if answer.lines().any(is_open) { OPEN } else { 1.0 }
     }
 
     /// The logits of the tokens that may come after `written`, with the likings taken back.
@@ -185,6 +199,21 @@ mod tests {
         assert!(gain(&prior, "other(").abs() < 1e-5);
         let behind = gain(&prior, "read(sensor=1") - gain(&prior, "read(");
         assert!(behind.abs() < 1e-6, "{behind}");
+    }
+
+    #[test]
+    fn of_an_answer_with_an_open_call_less_counts() {
+        let prior = Prior::of(&openings(&["set(", "stop()"]), &scored(&[("set(", 1.0)]));
+        for (answer, share) in [
+            ("set()", OPEN),
+            ("stop()\nset()", OPEN),
+            ("stop()", 1.0),
+            ("set(n=1)", 1.0),
+            ("none()", 1.0),
+            ("other()", 1.0),
+        ] {
+            assert!((prior.share_of(answer) - share).abs() < 1e-6, "{answer}");
+        }
     }
 
     #[test]

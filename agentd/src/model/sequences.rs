@@ -326,7 +326,6 @@ mod tests {
     fn what_ended_asks_left_behind_makes_room_for_another_static_part() {
         let mut sequences = warm();
         let ended = ask(&mut sequences, &[20, 21], 30).unwrap();
-        sequences.extend(ended.sequence, &tokens([20, 21]));
         sequences.free(ended.sequence);
         // 12 tokens, which are all its own once the static part of now is gone.
         assert_eq!(sequences.room_to_warm(88), Some(vec![]));

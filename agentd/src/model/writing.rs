@@ -10,6 +10,8 @@
 //! Bounds: as many ways are gone as the [search](Search) says, each with at most the tokens of the ask, by one sequence,
 //! one after the other.
 
+use std::sync::Arc;
+
 use llama_cpp_2::token::LlamaToken;
 use llguidance::Matcher;
 
@@ -37,6 +39,10 @@ pub(super) struct Writing {
     /// How many ways were begun.
     begun: usize,
     search: Search,
+    /// Whose share of an answer's probability counts.
+    prior: Option<Arc<Prior>>,
+    /// The probability that does not count.
+    lost: f32,
     /// The most tokens of free text that are guessed next time.
     trust: usize,
     pub(super) usage: Usage,
@@ -44,7 +50,12 @@ pub(super) struct Writing {
 
 impl Writing {
     /// An answer of which nothing is written yet.
-    pub(super) fn new(matcher: Matcher, usage: Usage, search: Search) -> Self {
+    pub(super) fn new(
+        matcher: Matcher,
+        usage: Usage,
+        search: Search,
+        prior: Option<Arc<Prior>>,
+    ) -> Self {
         let path = Some(Path::new(matcher));
         Self {
             path,
@@ -52,6 +63,8 @@ impl Writing {
             ended: Vec::new(),
             begun: 1,
             search,
+            prior,
+            lost: 0.0,
             trust: FIRST_TRUST,
             usage,
         }
@@ -163,6 +176,10 @@ impl Writing {
                 None => answers.push(way),
             }
         }
+        // What does not count is shared out among all that may be meant.
+        for answer in &mut answers {
+            answer.confidence /= (1.0 - self.lost).max(f32::EPSILON);
+        }
         answers.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
         let mut answers = answers.into_iter();
         let Alternative { text, confidence } = answers.next().unwrap_or_default();
@@ -193,7 +210,11 @@ impl Writing {
                 // JSON has no NaN, and what is no number is nothing to rely on.
                 let confidence = if confidence.is_finite() { confidence } else { 0.0 };
                 match path.finish() {
-                    Ok(text) => self.ended.push(Alternative { text, confidence }),
+                    Ok(text) => {
+                        let share = self.prior.as_ref().map_or(1.0, |prior| prior.share_of(&text));
+                        self.lost += confidence * (1.0 - share);
+                        self.ended.push(Alternative { text, confidence: confidence * share });
+                    }
                     Err(halt) => return self.lose(halt),
                 }
                 Ok(false)

@@ -57,7 +57,8 @@ impl World {
         let mut constrainer = Constrainer::new(&self.vocabulary).expect("a constrainer");
         let matcher = constrainer.matcher(constraint).expect("it compiles");
         let request = request(max_tokens);
-        let mut writing = Writing::new(matcher, Usage::default(), Search::of(constraint));
+        let known = prior.map(|prior| Arc::new(prior.clone()));
+        let mut writing = Writing::new(matcher, Usage::default(), Search::of(constraint), known);
         let (mut held, mut asked) = (Vec::new(), Vec::new());
         let mut pending: Vec<LlamaToken> = Vec::new();
         let mut goes_on = writing.go_on(&request, &mut self.desk(&held, max_tokens, &mut pending));
@@ -90,7 +91,7 @@ impl World {
     fn begun(&self, constraint: &Constraint, text: &str) -> Writing {
         let mut constrainer = Constrainer::new(&self.vocabulary).expect("a constrainer");
         let matcher = constrainer.matcher(constraint).expect("it compiles");
-        let mut writing = Writing::new(matcher, Usage::default(), Search::of(constraint));
+        let mut writing = Writing::new(matcher, Usage::default(), Search::of(constraint), None);
         let (request, mut held, mut pending) = (request(64), Vec::new(), Vec::new());
         let mut goes_on = writing.go_on(&request, &mut self.desk(&held, 64, &mut pending));
         loop {
@@ -301,4 +302,23 @@ fn a_quote_that_is_escaped_ends_no_text() {
     ] {
         assert_eq!(is_within_string(call), within, "{call}");
     }
+}
+
+/// A tool that can do it as it is said goes before one that lacks a value, unless that one is far likelier.
+#[test]
+fn of_an_open_call_less_counts_and_the_rest_is_shared_out() {
+    const CALLS: &str = "start: \"s()\" | \"t()\"";
+    let openings = ["s(".to_owned(), "t()".to_owned()];
+    let liked = openings.each_ref().map(|text| Alternative { text: text.clone(), confidence: 0.5 });
+    let prior = Prior::of(&openings, &liked);
+    let own = Constraint::Own(CALLS.to_owned());
+    let likely: fn(&str) -> Vec<(u8, f32)> = |_| vec![(b's', 0.6), (b't', 0.4)];
+    let answer = World::new(likely).write_as(&own, 9, Some(&prior)).0.unwrap();
+    assert_eq!((answer.text.as_str(), answer.alternatives[0].text.as_str()), ("t()", "s()"));
+    // 0.4 of 0.6 counts, which leaves 0.64 in all.
+    assert!((answer.confidence - 0.4 / 0.64).abs() < 1e-3, "{}", answer.confidence);
+    assert!((answer.alternatives[0].confidence - 0.24 / 0.64).abs() < 1e-3);
+    let likelier: fn(&str) -> Vec<(u8, f32)> = |_| vec![(b's', 0.9), (b't', 0.1)];
+    let answer = World::new(likelier).write_as(&own, 9, Some(&prior)).0.unwrap();
+    assert_eq!(answer.text, "s()");
 }

@@ -337,9 +337,11 @@ async fn a_grammar_of_many_characters_gives_whole_characters() {
     while let Some(piece) = heard.recv().await {
         shown.push_str(&piece);
     }
-    assert_eq!(shown, answer.text);
-    assert!(answer.text.starts_with("grüße \u{1f327} "), "{}", answer.text);
-    assert_eq!(answer.text.chars().count(), 12, "{}", answer.text);
+    // What is shown is the first way; another one may turn out to be likelier.
+    for text in [&shown, &answer.text] {
+        assert!(text.starts_with("grüße \u{1f327} "), "{text}");
+        assert_eq!(text.chars().count(), 12, "{text}");
+    }
     running.stop().await;
 }
 
