@@ -17,8 +17,8 @@ REFUSE = {"chat": 8, "knowledge": 7, "wishes": 7, "injection": 7, "near": 9, "he
           "left_out": 30, "elsewhere": 26}
 # The same for machines that were written down whole, where what is missing was written down too, and where the shared wording of
 # the others would else fill the places of kinds that do not occur.
-REFUSE_CRAFT = REFUSE | {"chat": 3, "knowledge": 4, "wishes": 3, "injection": 4, "foreign": 5, "dont": 10, "condition": 8, "untimed": 8, "unsafe": 6, "missing": 28, "ambiguous": 14,
-                         "own": 24, "left_out": 34, "elsewhere": 24}
+REFUSE_CRAFT = REFUSE | {"chat": 3, "knowledge": 4, "wishes": 3, "injection": 4, "foreign": 5, "dont": 10, "condition": 8, "untimed": 8, "unsafe": 6, "missing": 26, "ambiguous": 14,
+                         "own": 24, "left_out": 34, "elsewhere": 20}
 # What has an opposite that needs a tool of its own: key of the tool there is -> keys that would do it, and how it is asked for.
 OPPOSITES = {
     "on": ("off stopall lockout runfor delayoff offat restart mode", ["turn off {x}", "stop {x}", "switch {x} off", "shut {x} down"]),
