@@ -82,7 +82,8 @@ async fn known_sentence(stage: &mut Stage) -> Result<bool> {
 
 async fn free_sentence(stage: &mut Stage) -> Result<bool> {
     stage.console.step('b', "A sentence it does not know: the model on this machine reads it");
-    let step = stage.over_mqtt("could you please get some fresh air moving in here", STEP).await?;
+    let step =
+        stage.over_mqtt("I can't see a thing in here, give me some light please", STEP).await?;
     let done = step.outcome.status == Status::Done && !step.outcome.calls.is_empty();
     stage
         .console
