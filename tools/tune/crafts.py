@@ -22,7 +22,7 @@ from style import Style, slug
 from toolsets import Item, Param, Tool, Toolset
 
 FOLDER = banks.HERE / "crafts"
-FEWEST = 5
+FEWEST, MOST = 5, 14
 # How often at most four tools are left out, and the share of tools without parameters.
 MOSTLY = 0.7
 MOST_BARE = 0.25
@@ -242,7 +242,7 @@ def chosen(rng, tools):
         bare -= not arch.params
         if arch.params or bare >= 0:
             found.append(arch)
-    return found[:count]
+    return found[:min(count, MOST)]
 
 
 def faults(craft):

@@ -153,9 +153,9 @@ class Data(unittest.TestCase):
                                 ("values", 0.035, 0.08), ("able", 0.025, 0.06)]:
             self.assertTrue(low <= shares[kind] <= high, (kind, shares[kind]))
 
-    def test_toolsets_have_4_to_15_tools_and_the_banks_are_broad(self):
+    def test_toolsets_have_4_to_14_tools_and_the_banks_are_broad(self):
         for record in drawn():
-            self.assertTrue(4 <= len(record["tools"]) <= 15)
+            self.assertTrue(4 <= len(record["tools"]) <= 14)
             self.assertLessEqual(len(record["pairs"]), 24)
         self.assertGreaterEqual(len(banks.archetypes()), 60)
         self.assertGreaterEqual(len(banks.domains()), 60)
