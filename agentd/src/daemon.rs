@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::agent::config::AgentConfig;
 use crate::agent::mind::Mind;
 use crate::agent::{self, Agent};
+use crate::capabilities::capabilities;
 use crate::command;
 use crate::config::Config;
 use crate::feed::Feed;
@@ -36,7 +37,7 @@ use crate::link::broker::EmbeddedBroker;
 use crate::link::config::MqttConfig;
 use crate::link::{self, Link};
 use crate::metrics::Metrics;
-use crate::model::config::{ModelConfig, Source};
+use crate::model::config::ModelConfig;
 use crate::model::manager::{Ladder, Manager};
 use crate::model::{self, Model};
 use crate::policy::Policy;
@@ -320,46 +321,6 @@ fn start_models(
     let (models, manager) = Manager::new(&ladders, &worker_program()?, health, metrics);
     base.start("model", manager.run(base.stop.clone()));
     Ok(models)
-}
-
-/// What the device can do, as on the retained topic.
-fn capabilities(toolbox: &Toolbox, config: &Config, agents: &[AgentConfig]) -> Value {
-    let tools: Vec<Value> = toolbox
-        .specs()
-        .map(|spec| {
-            json!({
-                "name": spec.name,
-                "description": spec.description,
-                "effect": spec.effect(),
-                "parameters": agentd_tools::schema::json_schema(spec),
-            })
-        })
-        .collect();
-    // What anybody can say: the default agent stands first.
-    let default = agents.first();
-    let examples: Vec<&str> = toolbox
-        .specs()
-        .filter(|spec| default.is_none_or(|agent| agent.may_use(&spec.name)))
-        .filter_map(|spec| spec.examples.first())
-        .map(|example| example.say.as_str())
-        .collect();
-    let own = default.map_or_else(|| config.model.clone(), |agent| agent.model(&config.model));
-    let source = own.source().ok().flatten();
-    let model = source.map(|source| json!({"name": source.name(), "sha256": own.sha256()}));
-    let agents: Vec<Value> = agents
-        .iter()
-        .map(|agent| {
-            let tools = toolbox.specs().map(|spec| &spec.name).filter(|name| agent.may_use(name));
-            let model = agent.sources(&config.model).unwrap_or_default();
-            json!({
-                "name": agent.name,
-                "description": agent.description,
-                "tools": tools.collect::<Vec<_>>(),
-                "model": model.first().map(Source::name),
-            })
-        })
-        .collect();
-    json!({"agents": agents, "tools": tools, "examples": examples, "model": model})
 }
 
 async fn watch_port(

@@ -2,6 +2,7 @@
 //! ARCHITECTURE.md has the map.
 
 pub mod agent;
+pub mod capabilities;
 pub mod check;
 pub mod cli;
 pub mod client;
