@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 
 import ground
+import programs
 import texts
 from phrases import MARK_CLOSE, MARK_OPEN, POLITE, expand, finish, wrap_order, wrap_question
 from hints import general
@@ -172,6 +173,9 @@ class Speaker:
                     hour = rng.choice([h for h in range(24) if f"{h:02}" != str(args.get("from", ""))[:2]])
                 args[role] = f"{hour:02}:{minute:02}"
                 return ground.clock(rng, hour, minute)
+            if param is not None and param.kind in programs.SPECS:
+                args[role], said = programs.draw(rng, param)
+                return said
             if param is not None and param.kind == "text":
                 args[role] = MARK_OPEN
                 return MARK_OPEN + texts.draw(rng, param.tokens["bank"], domain, "that {" in line.text) + MARK_CLOSE
@@ -247,6 +251,8 @@ class Speaker:
 
     def wrapped(self, kind, text):
         rng = self.rng
+        if self.toolset.is_program:
+            return programs.sentence(rng, kind, text)
         if MARK_OPEN in text:
             if kind == "I" and rng.random() < 0.5:
                 way = rng.choice([w for w in POLITE if w.endswith(("{i}", "{i}?")) and "now" not in w])
@@ -295,7 +301,7 @@ class Speaker:
         return Ask(tool, "H", self.wrapped("H", said), args)
 
     def needs_met(self, ask):
-        return all(p.role in ask.args or "default" in p.spec for p in ask.tool.params)
+        return all(p.role in ask.args or "default" in p.spec or p.spec.get("optional") for p in ask.tool.params)
 
     def answer(self, ask, verbatim=""):
         """The call in the compact syntax."""
@@ -306,6 +312,8 @@ class Speaker:
         return f"{ask.tool.name}({', '.join(parts)})"
 
     def written(self, param, value, verbatim):
+        if param.kind in programs.SPECS:
+            return programs.written(value)
         if value == MARK_OPEN:
             return json.dumps(verbatim, ensure_ascii=False)
         value = param.tokens.get(value, value) if param.kind in ("onoff", "openclose", "bool", "lit") else value

@@ -10,31 +10,31 @@ import argparse
 import random
 import re
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from zlib import crc32
 
 import banks
-from banks import Archetype, Domain, Line, Quantity
-from ground import UNIT_WORDS
+import programs
+from banks import Archetype, Domain, Line
+from declare import SWITCHES, param_of, read_param, value_of
 from phrases import parsed
-from style import Style, slug
-from toolsets import Item, Param, Tool, Toolset
+from style import Style
+from toolsets import Tool, Toolset
 
 FOLDER = banks.HERE / "crafts"
 FEWEST, MOST = 5, 14
+# How often there are fewer tools than that.
+FEW = 0.12
 # How often at most four tools are left out, and the share of tools without parameters.
 MOSTLY = 0.7
 MOST_BARE = 0.25
 # A fragment of such words alone could be said of any tool with a switch.
 ANYTHING = set("on off in out up down go stop start run open close shut pause more less again now please yes no back high low".split())
-# The most numbered things that are declared one by one; more are declared as a whole number.
-MOST_NAMED = 8
 # One machine of so many is held back.
 HELD_EVERY = 10
 # A line's fixed arguments stand before " | ".
 FIXED = re.compile(r"((?:\w+=[^|=,]+,? ?)+)\| (.*)")
-SWITCHES = ("onoff", "openclose", "bool")
 
 
 @dataclass
@@ -45,27 +45,32 @@ class Craft:
     texts: list = field(default_factory=list)
     nots: list = field(default_factory=list)       # what none of its tools does
     tools: list = field(default_factory=list)      # Archetype
+    is_program: bool = False                       # its tools are functions
 
 
 def read(path):
     """The machines of a file. A fault is told with its line."""
-    found = []
+    found, lists = [], {}
     for number, raw in enumerate(path.read_text("utf-8").splitlines(), 1):
         raw = raw.strip()
         if not raw or raw.startswith("#"):
             continue
         try:
-            read_line(found, raw)
+            read_line(found, lists, raw)
         except (ValueError, IndexError, KeyError) as error:
             raise SystemExit(f"{path.name}:{number}: {raw}: {error!r}") from error
     return found
 
 
-def read_line(found, raw):
+def read_line(found, lists, raw):
     head, _, rest = raw.partition(" ")
     if raw.startswith("@"):
         name, _, roles = raw[1:].partition("|")
         found.append(Craft(name.strip(), banks.items(roles)))
+    elif raw.startswith("$"):
+        lists[head[1:]] = ",".join(word.strip() for word in rest.split(","))
+    elif raw == "program":
+        found[-1].is_program = True
     elif head == "text:":
         found[-1].texts += banks.items(rest)
     elif head == "N":
@@ -77,9 +82,9 @@ def read_line(found, raw):
     elif head == "name":
         found[-1].tools[-1].heads += rest.split()
     elif head == "desc":
-        found[-1].tools[-1].descs += [part.strip() for part in rest.split(" / ")]
-    elif head == "p":
-        found[-1].tools[-1].params.append(read_param(rest))
+        found[-1].tools[-1].descs += [part.strip().rstrip(".") for part in rest.split(" / ")]
+    elif head in ("p", "o"):
+        found[-1].tools[-1].params.append(read_param(rest, lists, head == "o"))
     elif head in ("I", "Q", "S", "F", "H", "M", "A"):
         fixed = FIXED.fullmatch(rest)
         args = banks.pairs(fixed[1]) if fixed else {}
@@ -90,103 +95,10 @@ def read_line(found, raw):
         raise ValueError("no such line")
 
 
-def read_param(rest):
-    """(role, kind, its details, default, names). Names of things may have spaces; what follows them has none."""
-    role, _, rest = rest.partition(" ")
-    kind, colon, details = re.match(r"(\w+)(:?)(.*)", rest).groups()
-    if kind in ("things", "words"):
-        # What a thing is called may have spaces: the names of the parameter begin where its role stands last.
-        words = details.split(" ")
-        begins = max((at for at, word in enumerate(words) if word == role and at), default=None)
-        if begins is None:
-            raise ValueError(f"the first name of the parameter has to be its role, {role}")
-        details, names = " ".join(words[:begins]).split(","), words[begins:]
-        details[-1], _, default = details[-1].partition("=")
-    else:
-        details, *names = (details if colon else rest.removeprefix(kind)).split(" ")
-        details, _, default = details.partition("=")
-        details = details.split(":")
-    return role, kind, details, default or None, names or [role]
-
-
 @lru_cache(maxsize=None)
 def crafts():
     """All machines."""
     return [craft for path in sorted(FOLDER.glob("*.txt")) for craft in read(path)]
-
-
-def items_of(kind, details, style):
-    if kind == "nth":
-        noun, low, high = details
-        form = style.rng.choice(["{n}", "{n}", "{n}", "{noun}_{n}"])
-        return [Item(f"{noun} {n}", form.format(n=n, noun=slug(noun)), False, n) for n in range(int(low), int(high) + 1)]
-    names = [[word.strip().replace("_", " ") for word in part.split("~")] for part in details]
-    return [Item(name, style.token(name), False, 0, tuple(also)) for name, *also in names]
-
-
-def quantity_of(kind, details):
-    if kind == "pct":
-        return Quantity("", "share", "percent", 0.0, 100.0)
-    if kind == "count":
-        return Quantity("", "count", "", *map(float, details))
-    if kind not in ("value", "dur"):
-        return None
-    unit, low, high = details
-    if unit not in UNIT_WORDS:
-        raise ValueError(f"no such unit: {unit}")
-    return Quantity("", "duration" if kind == "dur" else "value", unit, float(low), float(high))
-
-
-def param_of(entry, style, names_of):
-    """A declared parameter. The same role has the same name throughout a machine, where it may."""
-    role, kind, details, default, names = entry
-    name = names_of.get(role)
-    if name not in names:
-        name = names_of[role] = style.rng.choice(names)
-    param = Param(role, name, kind, {})
-    if kind in ("things", "words", "nth"):
-        param.items = items_of(kind, details, style)
-        param.kind = "lit" if kind == "words" else "enum"
-        param.spec = {"enum": [item.token for item in param.items]}
-        if kind == "nth" and (len(param.items) > MOST_NAMED or style.rng.random() < 0.3):
-            param.items = [replace(item, token=str(item.number)) for item in param.items]
-            param.spec = {"type": "integer", "min": param.items[0].number, "max": param.items[-1].number}
-    elif kind in SWITCHES:
-        param.spec = {"enum": ["on", "off"]} if kind == "onoff" else {"type": "boolean"}
-        param.tokens = {"on": "on", "off": "off"} if kind == "onoff" else {"true": True, "false": False}
-    elif kind == "time":
-        param.spec = {"type": "string", "format": "time"}
-    elif kind == "text":
-        param.spec = {"type": "string", "max_length": style.rng.choice([120, 160, 200, 500]), "verbatim": True}
-        param.tokens = {"bank": details[0]}
-    else:
-        param.quantity = quantity_of(kind, details)
-        if param.quantity is None:
-            raise ValueError(f"no such kind: {kind}")
-        whole = param.quantity.low == int(param.quantity.low) and param.quantity.high == int(param.quantity.high)
-        fine = kind == "value" and param.quantity.unit in ("celsius", "bar", "kilograms", "litres", "metres", "") and param.quantity.high <= 100
-        kind = "integer" if whole and not (fine and style.rng.random() < 0.4) else "number"
-        param.spec = {"type": kind, "min": param.quantity.low, "max": param.quantity.high}
-        if param.quantity.unit:
-            param.spec["unit"] = param.quantity.unit
-    if default:
-        param.spec["default"] = value_of(param, default)
-    return param
-
-
-def value_of(param, text):
-    """A fixed value as it stands in a call."""
-    if param.items:
-        plain = text.replace("_", " ")
-        for item in param.items:
-            if plain == item.name or plain in item.also or text == str(item.number or ""):
-                return item.token
-        raise ValueError(f"no such {param.role}: {text}")
-    if param.quantity is not None:
-        return float(text)
-    if param.tokens and "bank" not in param.tokens:
-        return param.tokens[text]
-    return text
 
 
 def tool_of(arch, style, names_of):
@@ -217,7 +129,7 @@ def build(rng, craft, tools, left=()):
             built.append(tool)
     things = [item.name for tool in built for param in tool.params if param.kind == "enum" for item in param.items if not item.number]
     domain = Domain(craft.name, craft.roles, {"dev": things or [craft.name.replace("_", " ")]}, texts=craft.texts, nots=craft.nots)
-    return Toolset(domain, built, {}, [], [tool_of(arch, style, names_of) for arch in left])
+    return Toolset(domain, built, {}, [], [tool_of(arch, style, names_of) for arch in left], craft.is_program)
 
 
 def is_held(craft):
@@ -228,7 +140,7 @@ def is_held(craft):
 def draw(rng, held=False):
     """One of the machines, or of those that are held back, with some of its tools left out and in another order."""
     craft = rng.choice([craft for craft in crafts() if is_held(craft) == held])
-    tools = chosen(rng, craft.tools)
+    tools = rng.sample(craft.tools, min(programs.offered(rng), len(craft.tools))) if craft.is_program else chosen(rng, craft.tools)
     return build(rng, craft, tools, [arch for arch in craft.tools if arch not in tools])
 
 
@@ -236,7 +148,7 @@ def chosen(rng, tools):
     """Some of a machine's tools, mostly nearly all of them. Of those without parameters there are no more than elsewhere: they are
     the easiest to call, and written down in plenty."""
     fewest = max(FEWEST, len(tools) - 4) if rng.random() < MOSTLY else FEWEST
-    count = rng.randint(min(fewest, len(tools)), len(tools))
+    count = rng.randint(1, FEWEST - 1) if rng.random() < FEW else rng.randint(min(fewest, len(tools)), len(tools))
     bare, found = max(1, round(MOST_BARE * count)), []
     for arch in rng.sample(tools, len(tools)):
         bare -= not arch.params

@@ -15,9 +15,9 @@ import pairs
 import toolsets
 
 # How many of a hundred toolsets are one of the six machines that are known word for word.
-KNOWN_SHARE = 8
+KNOWN_SHARE = 6
 # How many are a machine that was written down whole.
-CRAFT_SHARE = 50
+CRAFT_SHARE = 78
 # How many of a hundred sentences that stand alone, and begin as if they did not, come after another one.
 AFTER_OTHERS_SHARE = 70
 # By what production knows a sentence that may go on with the one before.
@@ -83,7 +83,9 @@ def records(seed, count, pairs_each, kinds=False, avoid=frozenset(), held=False)
         after_others(random.Random(f"{seed}/{index}/others"), made)
         if not kinds:
             made = [{key: value for key, value in pair.items() if key not in ("kind", "why")} for pair in made]
-        yield {"tools": tools, "prompt": toolsets.prompt(tools), "pairs": made}
+        # Numbers of programs are learnt both ways: chosen among those that are said, and written freely.
+        grounded = not toolset.is_program or rng.random() < 0.5
+        yield {"tools": tools, "prompt": toolsets.prompt(tools), "pairs": made} | ({} if grounded else {"grounded": False})
 
 
 def show(record, most):

@@ -12,6 +12,10 @@ from values import Values
 KINDS = {"single": 46, "noise": 23, "values": 7, "able": 5, "two": 9, "follow": 7, "refuse": 13}
 
 
+# The same for programs: what people say to them is typed, and long.
+KINDS_PROGRAM = {"single": 80, "follow": 5, "two": 3, "refuse": 12}
+
+
 # How often an indirect sentence is tried first. Many tools have none, so that about a tenth of the pairs are indirect.
 HINTED = 0.65
 # With crafts, where each tool has several.
@@ -185,7 +189,7 @@ def plain(text):
 def pairs_of(rng, toolset, count, avoid=frozenset()):
     """The pairs of a toolset; each tool is asked for, and no sentence comes twice."""
     maker, found, said = Pairs(rng, toolset), [], set()
-    kinds = list(KINDS)
+    shares = KINDS_PROGRAM if toolset.is_program else KINDS
     for tool in toolset.tools[:count]:
         for _ in range(5):
             ask = maker.one(tool)
@@ -196,7 +200,7 @@ def pairs_of(rng, toolset, count, avoid=frozenset()):
                 break
     tries = 0
     # The first pairs are single calls: the rest makes up for that in the shares.
-    plan = rng.choices(kinds, list(KINDS.values()), k=count)
+    plan = rng.choices(list(shares), list(shares.values()), k=count)
     singles = [kind for kind in plan if kind == "single"][len(found):]
     plan = singles + [kind for kind in plan if kind != "single"]
     rng.shuffle(plan)

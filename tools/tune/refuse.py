@@ -19,6 +19,8 @@ REFUSE = {"chat": 8, "knowledge": 7, "wishes": 7, "injection": 7, "near": 9, "he
 # the others would else fill the places of kinds that do not occur.
 REFUSE_CRAFT = REFUSE | {"chat": 3, "knowledge": 4, "wishes": 3, "injection": 4, "foreign": 5, "dont": 10, "condition": 8, "untimed": 8, "unsafe": 6, "missing": 26, "ambiguous": 14,
                          "own": 24, "left_out": 34, "elsewhere": 20}
+# For programs: a request for another function, one that sounds like this program's, or something else altogether.
+REFUSE_PROGRAM = {"own": 24, "left_out": 36, "elsewhere": 24, "chat": 6, "wishes": 5, "injection": 3}
 # What has an opposite that needs a tool of its own: key of the tool there is -> keys that would do it, and how it is asked for.
 OPPOSITES = {
     "on": ("off stopall lockout runfor delayoff offat restart mode", ["turn off {x}", "stop {x}", "switch {x} off", "shut {x} down"]),
@@ -46,7 +48,7 @@ class Refusals(Lacking):
     """For `Pairs`: the kind refuse."""
 
     def refuse(self):
-        weights = REFUSE_CRAFT if self.is_craft() else REFUSE
+        weights = REFUSE_PROGRAM if self.toolset.is_program else REFUSE_CRAFT if self.is_craft() else REFUSE
         for _ in range(5):
             kind, self.meant = self.rng.choices(list(weights), list(weights.values()))[0], None
             text = getattr(self, f"no_{kind}", lambda: self.bank(kind))()

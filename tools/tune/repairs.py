@@ -27,7 +27,8 @@ class Repairs:
         return self.own_ear
 
     def heard(self, text, changes=None):
-        return self.ear().heard(text, changes)
+        # What is said to programs is typed, and its values stand in the call as they were written.
+        return text if self.toolset.is_program else self.ear().heard(text, changes)
 
     def noise(self):
         rng, roll = self.rng, self.rng.random()

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import banks
 import crafts
+import declare
 import generate
 import ground
 import noise
@@ -43,7 +44,7 @@ def parse(line):
     name, rest = re.fullmatch(r"([a-z_][\w]*)\((.*)\)", line, re.S).groups()
     args = {}
     while rest:
-        key, value, after = re.match(r'(\w+)=("(?:[^"\\]|\\.)*"|[^,"]+)(?:, )?(.*)$', rest, re.S).groups()
+        key, value, after = re.match(r'(\w+)=("(?:[^"\\]|\\.)*"|\[[^\]]*\]|[^,"]+)(?:, )?(.*)$', rest, re.S).groups()
         args[key] = parse_value(value)
         rest = after
     return name, args
@@ -61,11 +62,16 @@ class Answers(unittest.TestCase):
             self.assertLessEqual(len(value), spec["max_length"])
         elif spec["type"] == "boolean":
             self.assertIsInstance(value, bool)
+        elif spec["type"] == "array":
+            for one in value:
+                self.check_value(spec["items"], one, say)
+        elif spec["type"] == "string":
+            self.assertIn(value.lower(), say.lower())
         else:
             self.assertNotIsInstance(value, str)
             if spec["type"] == "integer":
                 self.assertEqual(value, int(value))
-            self.assertTrue(spec["min"] <= value <= spec["max"], (spec, value, say))
+            self.assertTrue(spec.get("min", value) <= value <= spec.get("max", value), (spec, value, say))
 
     def test_each_answer_parses_and_obeys_its_tools(self):
         for record in drawn():
@@ -73,6 +79,7 @@ class Answers(unittest.TestCase):
             self.assertEqual(len(tools), len(record["tools"]))
             for pair in record["pairs"]:
                 turns = [pair, *pair.get("before", [])]
+                said = " ".join(turn["say"] for turn in turns)
                 for turn in turns:
                     for line in turn["answer"].split("\n") if turn["answer"] != "none()" else []:
                         name, args = parse(line)
@@ -80,9 +87,9 @@ class Answers(unittest.TestCase):
                         self.assertEqual([p for p in params if p in args], list(args), line)
                         for key, spec in params.items():
                             if key in args:
-                                self.check_value(spec, args[key], turn["say"])
+                                self.check_value(spec, args[key], said)
                             elif not is_open(turn):
-                                self.assertIn("default", spec, (line, turn["say"]))
+                                self.assertTrue("default" in spec or spec.get("optional"), (line, turn["say"]))
 
     def test_each_machine_that_was_written_down_whole_can_be_asked(self):
         for craft in crafts.crafts():
@@ -153,9 +160,11 @@ class Data(unittest.TestCase):
                                 ("values", 0.035, 0.08), ("able", 0.025, 0.06)]:
             self.assertTrue(low <= shares[kind] <= high, (kind, shares[kind]))
 
-    def test_toolsets_have_4_to_14_tools_and_the_banks_are_broad(self):
+    def test_toolsets_have_14_tools_at_most_and_some_have_few_and_the_banks_are_broad(self):
+        sizes = Counter(len(record["tools"]) for record in drawn())
+        self.assertTrue(1 <= min(sizes) and max(sizes) <= 14, sizes)
+        self.assertTrue(0.03 <= sum(sizes[few] for few in range(1, crafts.FEWEST)) / sum(sizes.values()) <= 0.15, sizes)
         for record in drawn():
-            self.assertTrue(4 <= len(record["tools"]) <= 14)
             self.assertLessEqual(len(record["pairs"]), 24)
         self.assertGreaterEqual(len(banks.archetypes()), 60)
         self.assertGreaterEqual(len(banks.domains()), 60)
@@ -197,16 +206,16 @@ class Crafts(unittest.TestCase):
             self.assertEqual([text for text, times in said.items() if times > 1 and "{" not in text], [], craft.name)
 
     def test_what_things_are_called_may_have_spaces_and_other_names(self):
-        role, kind, details, default, names = crafts.read_param("brush things:left brush~driver's side,roof brush~top brush brush which")
+        role, kind, details, default, names, optional = declare.read_param("brush things:left brush~driver's side,roof brush~top brush brush which", {})
         self.assertEqual((role, kind, details, default, names), ("brush", "things", ["left brush~driver's side", "roof brush~top brush"], None, ["brush", "which"]))
-        self.assertEqual(crafts.read_param("n count:1:9=1 n times"), ("n", "count", ["1", "9"], "1", ["n", "times"]))
+        self.assertEqual(declare.read_param("n count:1:9=1 n times", {}), ("n", "count", ["1", "9"], "1", ["n", "times"], False))
         with self.assertRaises(ValueError):
-            crafts.read_param("brush things:left,right which")
+            declare.read_param("brush things:left,right which", {})
 
     def test_many_numbered_things_are_declared_as_a_number(self):
-        param = crafts.param_of(("box", "nth", ["box", "1", str(crafts.MOST_NAMED + 1)], None, ["box"]), crafts.Style(random.Random(1), "x"), {})
-        self.assertEqual(param.spec, {"type": "integer", "min": 1, "max": crafts.MOST_NAMED + 1})
-        kinds = {"enum" in crafts.param_of(("box", "nth", ["box", "1", str(crafts.MOST_NAMED)], None, ["box"]), crafts.Style(random.Random(seed), "x"), {}).spec for seed in range(40)}
+        param = declare.param_of(("box", "nth", ["box", "1", str(declare.MOST_NAMED + 1)], None, ["box"], False), crafts.Style(random.Random(1), "x"), {})
+        self.assertEqual(param.spec, {"type": "integer", "min": 1, "max": declare.MOST_NAMED + 1})
+        kinds = {"enum" in declare.param_of(("box", "nth", ["box", "1", str(declare.MOST_NAMED)], None, ["box"], False), crafts.Style(random.Random(seed), "x"), {}).spec for seed in range(40)}
         self.assertEqual(kinds, {True, False})
 
 
@@ -269,7 +278,7 @@ class Refusals(unittest.TestCase):
         print("\nrefusals:", {why: round(100 * count / total) for why, count in reasons.most_common()})
         self.assertEqual(set(asked), {"missing", "ambiguous", "vague", "outside", "shared", "beyond"})
         self.assertEqual(set(refuse.REFUSE) - set(reasons), set())
-        self.assertLess(max(reasons.values()) / total, 0.12)
+        self.assertLess(max(reasons.values()) / total, 0.15)
 
     def test_a_thing_that_is_refused_as_absent_is_not_there(self):
         for record in drawn():
@@ -303,11 +312,11 @@ class Wording(unittest.TestCase):
                 self.assertIn(item, names, domain.name)
                 self.assertIn(key, keys, domain.name)
 
-    def test_indirect_sentences_are_about_an_eighth(self):
+    def test_indirect_sentences_are_about_a_sixth(self):
         pairs = [pair for record in drawn() for pair in record["pairs"]]
         share = sum(pair.get("why") == "indirect" for pair in pairs) / len(pairs)
         print(f"\nindirect: {share:.3f}")
-        self.assertTrue(0.1 <= share <= 0.15, share)
+        self.assertTrue(0.12 <= share <= 0.19, share)
 
     def test_rivals_are_declared_both_ways_and_lines_name_known_keys(self):
         keys = {key for arch in banks.archetypes() for key in arch.keys}

@@ -68,6 +68,7 @@ class Toolset:
     pools: dict
     held: list
     left: list = field(default_factory=list)       # tools of such a machine that this one does not have
+    is_program: bool = False                       # its tools are functions that bound nothing
 
 
 def plural(noun):
@@ -342,6 +343,8 @@ def kind_of(spec):
     """A parameter as the prompt shows it."""
     if "enum" in spec:
         return "|".join(spec["enum"])
+    if spec.get("type") == "array":
+        return f"[{kind_of(spec['items'])}]"
     if spec.get("format") == "time":
         name = "time"
     else:

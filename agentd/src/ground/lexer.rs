@@ -33,8 +33,13 @@ impl Word {
 
 /// The first `most` words.
 pub(super) fn words(request: &str, most: usize) -> Vec<Word> {
-    let lower =
-        request.to_lowercase().replace('½', " 1/2").replace('¼', " 1/4").replace('¾', " 3/4");
+    let lower = request
+        .to_lowercase()
+        .replace('½', " 1/2")
+        .replace('¼', " 1/4")
+        .replace('¾', " 3/4")
+        // "x=5", "f(3)".
+        .replace(['=', '(', '['], " ");
     let (mut words, mut before) = (Vec::new(), "");
     for raw in lower.split_whitespace() {
         let word = raw.trim_matches(|c: char| !is_part(c)).trim_end_matches(['.', ':', '/']);
@@ -145,14 +150,22 @@ fn split(word: &str, words: &mut Vec<Word>) {
         words.push(clock);
         return;
     }
+    let negative = word.starts_with(['-', '−']);
     let digits = word.trim_start_matches(['-', '−', '+']);
+    // "$250": what is written before is said behind.
+    let (digits, currency) = match digits.strip_prefix(['$', '€']) {
+        Some(rest) => (rest, Some(&digits[..digits.len() - rest.len()])),
+        None => (digits, None),
+    };
     if digits.starts_with(|c: char| c.is_ascii_digit()) {
         let end = digits.find(|c: char| !c.is_ascii_digit() && !matches!(c, '.' | ',' | '/'));
         let (number, rest) = digits.split_at(end.unwrap_or(digits.len()));
-        let negative = word.starts_with(['-', '−']);
         if let Some(value) = number_of(number) {
             words.push(Word::Number(if negative { -value } else { value }));
-            split(rest.trim_start_matches('-'), words);
+            words.extend(currency.map(|sign| Word::Text(sign.to_owned())));
+            // "3-5" are two numbers, and so are "3,-5", of which the second is below zero.
+            let is_listed = number.ends_with(',');
+            split(if is_listed { rest } else { rest.trim_start_matches('-') }, words);
             return;
         }
     }

@@ -55,6 +55,10 @@ fn numbers_are_read_as_people_say_them() {
         ("the second valve", &[2.0][..]),
         ("on the eighth", &[8.0][..]),
         ("twice", &[2.0][..]),
+        ("no more than $120", &[120.0][..]),
+        ("-$5", &[-5.0][..]),
+        ("x=5 and y=-7.5", &[5.0, -7.5][..]),
+        ("the points (3,-4) and [5, 12]", &[3.0, -4.0, 5.0, 12.0][..]),
     ] {
         check(ParamKind::Number, request, "", expected);
     }
@@ -127,6 +131,9 @@ fn a_quantity_is_given_in_the_unit_that_the_parameter_has() {
         ("22 degrees for 10 minutes", "celsius", &[22.0][..]),
         ("the two of us are cold, 22 degrees", "celsius", &[2.0, 22.0][..]),
         ("two dollars fifty", "cents", &[250.0][..]),
+        ("put $250 aside", "dollars", &[250.0][..]),
+        ("a budget of $1,500", "dollars", &[1500.0][..]),
+        ("€3 each", "cents", &[300.0][..]),
         ("95 cents", "cents", &[95.0][..]),
         ("one metre eighty", "centimetres", &[180.0][..]),
         ("for twenty", "minutes", &[20.0][..]),

@@ -51,6 +51,9 @@ pub struct ModelConfig {
     /// The most tokens of an answer that are guessed from words that stand before it, and thrown away where the model would
     /// not have chosen them: the answer is the same. Set it to 0 where answers copy nothing of their requests.
     pub guess_tokens: u32,
+    /// A much smaller model of the same family, a name of the catalogue or a GGUF file, that guesses free text which
+    /// copies nothing. Set it beside a model that is several times as large: the answer is the same, sooner.
+    pub draft: Option<String>,
     /// The most tokens of an answer. Raise it where answers are refused as not complete.
     pub max_tokens: u32,
     /// The most calls of one answer: a sentence may do so many things. Lower it to 1 where none should do two.
@@ -84,6 +87,7 @@ impl Default for ModelConfig {
             idle_seconds: 0,
             parallel: Parallel(4),
             guess_tokens: DEFAULT_GUESS,
+            draft: None,
             max_tokens: 256,
             max_calls: 2,
             min_confidence: 0.5,
@@ -206,12 +210,28 @@ impl ModelConfig {
             true => (None, Some(named.into())),
             false => (Some(named.to_owned()), None),
         };
-        // An adapter is for the one model that it was trained on.
-        Self { name, path, adapter: None, scripted: None, ..self.clone() }
+        // An adapter is for the one model that it was trained on, and a draft for one that is larger.
+        Self { name, path, adapter: None, draft: None, scripted: None, ..self.clone() }
     }
 
-    /// All models, the best one first.
+    /// The file of the model that guesses, where there is one: the model as it was published, since an adapter's calls
+    /// are no free text.
+    pub fn draft_path(&self) -> Result<Option<PathBuf>, CatalogError> {
+        let Some(draft) = self.draft.as_deref().map(|named| self.with(named)) else {
+            return Ok(None);
+        };
+        match (&draft.path, &draft.name) {
+            (Some(path), _) => Ok(Some(path.clone())),
+            (None, Some(name)) => {
+                Ok(Some(self.dir.join(&Catalog::load(&self.dir)?.entry(name)?.file)))
+            }
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// All models, the best one first. A draft that the catalogue does not know is an error here too.
     pub fn sources(&self) -> Result<Vec<Source>, CatalogError> {
+        self.draft_path()?;
         let behind = self.fallback.iter().map(|named| self.with(named).source());
         let all = std::iter::once(self.source()).chain(behind);
         Ok(all.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
@@ -295,6 +315,18 @@ mod tests {
         assert_eq!(names, ["large", "small", "smollm2-135m-instruct"]);
         assert_eq!(config.with("/m/small.gguf").adapter, None);
         let unknown = ModelConfig { fallback: vec!["gpt".into()], ..config };
+        assert!(unknown.sources().unwrap_err().to_string().contains("gpt"));
+    }
+
+    #[test]
+    fn a_draft_is_a_file_or_a_name_and_is_for_the_first_model_alone() {
+        let config = read("path = '/m/large.gguf'\ndir = '/m'\ndraft = '/m/tiny.gguf'").unwrap();
+        assert_eq!(config.draft_path().unwrap(), Some("/m/tiny.gguf".into()));
+        assert_eq!(config.with("/m/small.gguf").draft_path().unwrap(), None);
+        let named = ModelConfig { draft: Some("smollm2-135m-instruct".into()), ..config.clone() };
+        let file = Catalog::load(&named.dir).unwrap().default_entry().file.clone();
+        assert_eq!(named.draft_path().unwrap(), Some(named.dir.join(file)));
+        let unknown = ModelConfig { draft: Some("gpt".into()), ..config };
         assert!(unknown.sources().unwrap_err().to_string().contains("gpt"));
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use llama_cpp_2::token::LlamaToken;
 
 use super::Usage;
+use super::draft::Draft;
 use super::llama::{CHUNK, Part};
 use super::prior::Prior;
 use super::share::Need;
@@ -44,13 +45,20 @@ pub(super) enum Doing {
 impl Job {
     /// Guesses what comes next of an answer, behind the tokens that are `held` and those that are pending: `most` tokens
     /// at most, and not more than there is room for in the answer and in a batch.
-    pub(super) fn guess(&mut self, held: &[LlamaToken], most: usize) {
+    pub(super) fn guess(
+        &mut self,
+        held: &[LlamaToken],
+        most: usize,
+        draft: Option<&mut Draft<'_>>,
+    ) {
         let Doing::Writing(writing) = &mut self.doing else { return };
         if most == 0 || !self.writes || self.pending.is_empty() {
             return;
         }
         let room = CHUNK.saturating_sub(self.pending.len()).min(most);
-        self.guess = writing.guess(&[held, &self.pending].concat(), room, self.request.max_tokens);
+        let text = [held, &self.pending].concat();
+        let drafted = |most| draft.map(|draft| draft.guess(&text, most)).unwrap_or_default();
+        self.guess = writing.guess(&text, room, self.request.max_tokens, drafted);
     }
 
     pub(super) fn need(&self) -> Need {

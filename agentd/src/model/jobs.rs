@@ -219,7 +219,8 @@ impl Engine<'_> {
         jobs.sort_by_key(|job| job.request.rank());
         jobs.iter_mut().for_each(|job| job.guess.clear());
         if let [alone] = jobs.as_mut_slice() {
-            alone.guess(self.sequences.tokens(alone.sequence), self.guess_tokens);
+            let held = self.sequences.tokens(alone.sequence);
+            alone.guess(held, self.guess_tokens, self.draft.as_mut());
         }
         let needs: Vec<Need> = jobs.iter().map(Job::need).collect();
         let shares = share(&needs, CHUNK);

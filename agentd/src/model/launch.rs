@@ -24,6 +24,10 @@ pub(super) fn arguments(config: &ModelConfig, source: &Source) -> Vec<String> {
     if let (Some(adapter), Source::File { .. }) = (&config.adapter, source) {
         arguments.extend(["--adapter".to_owned(), adapter.to_string_lossy().into_owned()]);
     }
+    // A name that the catalogue does not know was refused with the config.
+    if let (Ok(Some(draft)), Source::File { .. }) = (config.draft_path(), source) {
+        arguments.extend(["--draft".to_owned(), draft.to_string_lossy().into_owned()]);
+    }
     if let Some(layers) = config.gpu_layers {
         arguments.extend(["--gpu-layers".to_owned(), layers.to_string()]);
     }
@@ -47,8 +51,11 @@ mod tests {
         let told = arguments(&config, &source).join(" ");
         let expected = "worker --model /m.gguf --context 512 --threads 3 --parallel 4 --memory-mib 0 --guess-tokens 6 --adapter /a.gguf --prefixes /kept";
         assert_eq!(told, expected);
-        let config = ModelConfig { gpu_layers: Some(0), ..config };
-        assert!(arguments(&config, &source).join(" ").contains("--gpu-layers 0"));
+        let draft = Some("/tiny.gguf".into());
+        let config = ModelConfig { gpu_layers: Some(0), draft, ..config };
+        assert!(
+            arguments(&config, &source).join(" ").contains("--draft /tiny.gguf --gpu-layers 0")
+        );
         let script = arguments(&config, &Source::Script("/s.toml".into()));
         assert!(!script.contains(&"--adapter".to_owned()));
     }

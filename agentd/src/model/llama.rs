@@ -25,6 +25,7 @@ use toktrie::TokEnv;
 use super::constrain::Constrainer;
 use super::constraint::Constraint;
 use super::dialect::Dialect;
+use super::draft::Draft;
 use super::jobs::Jobs;
 use super::loaded::Loaded;
 use super::prefix::Prefixes;
@@ -58,6 +59,8 @@ pub struct Engine<'m> {
     prefixes: Option<Prefixes>,
     /// The most tokens of an answer that are guessed at once.
     pub(super) guess_tokens: usize,
+    /// What guesses free text, where there is such a model.
+    pub(super) draft: Option<Draft<'m>>,
 }
 
 /// Some tokens of one sequence in a batch.
@@ -108,6 +111,9 @@ impl<'m> Engine<'m> {
             set.map_err(|e| format!("the adapter {} cannot be used: {e}", told.path.display()))?;
         }
         let sequences = Sequences::new(context.n_ctx() as usize, asks as usize);
+        let draft = loaded.draft.as_ref();
+        let draft = draft.map(|draft| Draft::new(&loaded.backend, draft, n_ctx, threads));
+        let draft = draft.transpose()?;
         let dialect =
             if loaded.in_turns { Dialect::turns(model)? } else { Dialect::template(model)? };
         Ok(Self {
@@ -122,6 +128,7 @@ impl<'m> Engine<'m> {
             known: Vec::new(),
             prefixes: None,
             guess_tokens: 0,
+            draft,
         })
     }
 

@@ -9,6 +9,7 @@ use llama_cpp_2::model::{LlamaLoraAdapter, LlamaModel};
 
 use super::adapter::Adapter;
 use super::devices::{self, Device, Plan};
+use super::draft;
 use super::kernels;
 use super::llama::Engine;
 
@@ -18,6 +19,7 @@ pub struct Loaded {
     pub(super) model: Arc<LlamaModel>,
     pub(super) adapter: Option<(LlamaLoraAdapter, Adapter)>,
     pub(super) in_turns: bool,
+    pub(super) draft: Option<LlamaModel>,
     pub(super) backend: LlamaBackend,
 }
 
@@ -52,9 +54,19 @@ impl Loaded {
             .with_use_mmap(true)
             .with_n_gpu_layers(gpu_layers)
             .with_progress_callback(progress);
-        let model = LlamaModel::load_from_file(&backend, path, &params)
-            .map_err(|e| format!("llama.cpp cannot load {}: {e}", path.display()))?;
-        Ok(Self { adapter: None, in_turns: false, model: Arc::new(model), backend })
+        let model = model_of(&backend, path, &params)?;
+        Ok(Self { adapter: None, in_turns: false, draft: None, model: Arc::new(model), backend })
+    }
+
+    /// Loads a smaller model that guesses what this one writes ([`draft`](super::draft)), onto the processor.
+    pub fn draft_with(&mut self, path: &Path) -> Result<(), String> {
+        let params = LlamaModelParams::default().with_use_mmap(true).with_n_gpu_layers(0);
+        let draft = model_of(&self.backend, path, &params)?;
+        if let Some(why) = draft::fault(&self.model, &draft) {
+            return Err(format!("{} cannot guess for this model: {why}", path.display()));
+        }
+        self.draft = Some(draft);
+        Ok(())
     }
 
     /// Puts an adapter onto the model, before there is an engine over it.
@@ -82,4 +94,13 @@ impl Loaded {
     pub fn engine(&mut self, n_ctx: u32, threads: u32, asks: u32) -> Result<Engine<'_>, String> {
         Engine::new(self, n_ctx, threads, asks)
     }
+}
+
+fn model_of(
+    backend: &LlamaBackend,
+    path: &Path,
+    params: &LlamaModelParams,
+) -> Result<LlamaModel, String> {
+    LlamaModel::load_from_file(backend, path, params)
+        .map_err(|e| format!("llama.cpp cannot load {}: {e}", path.display()))
 }

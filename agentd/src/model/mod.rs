@@ -22,6 +22,7 @@ pub mod constraint;
 pub mod devices;
 pub mod dialect;
 pub mod digest;
+mod draft;
 mod factories;
 pub mod fetch;
 pub mod frame;

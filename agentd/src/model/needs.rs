@@ -91,6 +91,14 @@ impl Needs {
         Self { weights: model.needs_bytes, context }
     }
 
+    /// With another model in the same worker.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            weights: self.weights.saturating_add(other.weights),
+            context: self.context.saturating_add(other.context),
+        }
+    }
+
     /// All of it, in bytes.
     pub fn bytes(&self) -> u64 {
         self.weights.saturating_add(self.context).saturating_add(REST)

@@ -69,6 +69,9 @@ pub struct WorkerArgs {
     /// The most tokens of an answer that are guessed at once; 0: none.
     #[arg(long, default_value_t = DEFAULT_GUESS)]
     pub guess_tokens: u32,
+    /// A smaller model of the same vocabulary (GGUF) that guesses free text.
+    #[arg(long)]
+    pub draft: Option<PathBuf>,
     /// Where the states of prompts are kept over a restart.
     #[arg(long)]
     pub prefixes: Option<PathBuf>,
@@ -150,7 +153,15 @@ fn work(
     let header =
         gguf::Header::read(path).map_err(|e| unusable(format!("{}: {e}", path.display())))?;
     let needs = Needs::of(&header, args.context);
-    needs
+    let draft = args.draft.as_deref().filter(|_| args.guess_tokens > 0);
+    let beside = draft.map(|path| {
+        let header = gguf::Header::read(path);
+        let header = header.map_err(|e| unusable(format!("{}: {e}", path.display())))?;
+        Ok(Needs::of(&header, args.context))
+    });
+    beside
+        .transpose()?
+        .map_or(needs, |beside| needs.and(beside))
         .fit(Memory::now(), budget(args.memory_mib))
         .map_err(|why| unusable(format!("{}: {why}", path.display())))?;
     let threads = if args.threads == 0 { default_threads(cores()) } else { args.threads };
@@ -160,6 +171,9 @@ fn work(
         devices::plan(devices, &needs, header.shape.layers, args.gpu_layers)
     })
     .map_err(unusable)?;
+    if let Some(draft) = draft {
+        loaded.draft_with(draft).map_err(unusable)?;
+    }
     let sha256 = digest
         .join()
         .map_err(|_| unusable("the file's hash could not be computed".into()))?

@@ -97,12 +97,14 @@ impl Writing {
     }
 
     /// What it may go on with behind `text`, which it has come to: `most` tokens at most, which its grammar admits and
-    /// for which there is room in an answer of `max_tokens`.
+    /// for which there is room in an answer of `max_tokens`. Free text that copies nothing goes on with what `draft`
+    /// gives for so many tokens.
     pub(super) fn guess(
         &mut self,
         text: &[LlamaToken],
         most: usize,
         max_tokens: u32,
+        draft: impl FnOnce(usize) -> Vec<LlamaToken>,
     ) -> Vec<LlamaToken> {
         let Some(path) = &mut self.path else { return Vec::new() };
         let room = max_tokens.saturating_sub(path.tokens) as usize;
@@ -115,7 +117,11 @@ impl Writing {
             Search::Likeliest if path.width() <= NARROW => (1, most),
             Search::Likeliest | Search::None => (3, self.trust),
         };
-        let mut guess = lookup::guess(text, shortest, most.min(room).min(trust));
+        let most = most.min(room).min(trust);
+        let mut guess = lookup::guess(text, shortest, most);
+        if guess.is_empty() && self.search == Search::None {
+            guess = draft(most);
+        }
         let admitted = path.admits(&guess);
         guess.truncate(admitted);
         guess

@@ -242,6 +242,32 @@ fn the_ways_are_bounded_and_one_that_leads_nowhere_takes_nothing_from_the_others
     );
 }
 
+fn no_draft(_: usize) -> Vec<LlamaToken> {
+    Vec::new()
+}
+
+#[test]
+fn a_draft_is_asked_for_free_text_alone_and_where_nothing_can_be_copied() {
+    let world = World::new(|_| Vec::new());
+    let draft = |most: usize| tokens("umps|").into_iter().take(most).collect();
+    let free = Constraint::Lark("start: /[a-z ]+/".to_owned());
+    let drafted = |writing: &mut Writing, before: &str, room| {
+        text(&writing.guess(&tokens(before), 6, room, draft))
+    };
+    let mut writing = world.begun(&free, "so the p");
+    assert_eq!(drafted(&mut writing, "so the p", 64), "um", "trusted with two at first");
+    writing.was_guessed(2, 2);
+    assert_eq!(drafted(&mut writing, "so the p", 64), "umps");
+    writing.was_guessed(4, 4);
+    assert_eq!(drafted(&mut writing, "so the p", 64), "umps", "the grammar has no bar");
+    let written = "so the p".len() as u32;
+    assert_eq!(drafted(&mut writing, "so the p", written + 1), "u", "as far as there is room");
+    assert_eq!(drafted(&mut writing, "so the p", written), "");
+    assert_eq!(drafted(&mut writing, "the pond|so the p", 64), "ond", "what can be copied");
+    let own = Constraint::from(r#"start: "note(\"" /[a-z ]+/ "\")""#.to_owned());
+    assert_eq!(drafted(&mut world.begun(&own, "note(\"the p"), "note(\"the p", 64), "");
+}
+
 #[test]
 fn a_text_of_our_own_grammar_is_guessed_as_far_as_it_may_go_and_a_name_is_not() {
     let world = World::new(|_| Vec::new());
@@ -250,7 +276,7 @@ fn a_text_of_our_own_grammar_is_guessed_as_far_as_it_may_go_and_a_name_is_not() 
     let said = "the pump leaks|node(\"";
     let guess = |grammar: &str, text: &str, most, max_tokens| {
         let before = tokens(&format!("{said}{text}"));
-        self::text(&world.begun(&own(grammar), text).guess(&before, most, max_tokens))
+        self::text(&world.begun(&own(grammar), text).guess(&before, most, max_tokens, no_draft))
     };
     let letters = "/[a-z ]+/";
     assert_eq!(guess(letters, "note(\"the p", 6, 64), "ump le");
@@ -265,7 +291,7 @@ fn a_text_of_our_own_grammar_is_guessed_as_far_as_it_may_go_and_a_name_is_not() 
     assert_eq!(guess(letters, "note(\"the p", 6, long), "");
     let one_of = Constraint::OneOf(["the pump", "the pond"].map(str::to_owned).to_vec());
     let before = tokens(&format!("{said}the p"));
-    assert!(world.begun(&one_of, "the p").guess(&before, 6, 64).is_empty());
+    assert!(world.begun(&one_of, "the p").guess(&before, 6, 64, no_draft).is_empty());
 }
 
 #[test]
@@ -278,7 +304,7 @@ fn free_text_is_guessed_after_three_tokens_and_the_further_the_better_it_went() 
         if let Some((guessed, right)) = outcome {
             writing.was_guessed(guessed, right);
         }
-        text(&writing.guess(&before, 6, 64))
+        text(&writing.guess(&before, 6, 64, no_draft))
     };
     assert_eq!(guess(None), "pu");
     assert_eq!(guess(Some((2, 2))), "pump");
@@ -288,7 +314,10 @@ fn free_text_is_guessed_after_three_tokens_and_the_further_the_better_it_went() 
     assert_eq!(guess(Some((0, 0))), "p", "nothing was guessed");
     assert_eq!((writing.usage.guessed, writing.usage.guessed_right), (14, 8));
     let before = tokens("my pump leaks|a y ");
-    assert!(world.begun(&free, "a y ").guess(&before, 6, 64).is_empty(), "two are too few");
+    assert!(
+        world.begun(&free, "a y ").guess(&before, 6, 64, no_draft).is_empty(),
+        "two are too few"
+    );
 }
 
 #[test]

@@ -169,7 +169,7 @@ pub async fn exact(
     mut done: impl FnMut(usize),
 ) -> Result<Vec<bool>, ModelError> {
     let mut exact = Vec::new();
-    for Toolset { tools, pairs } in toolsets {
+    for Toolset { tools, pairs, .. } in toolsets {
         for pair in pairs {
             let before = pair.before.iter().map(|turn| (turn.say.clone(), turn.answer.clone()));
             let before: Vec<_> = before.collect();

@@ -1,7 +1,7 @@
 //! Lessons: sentences and their calls, as the model meets them in production.
 //!
 //! ```text
-//!  {"tools", "pairs": [{"say", "before", "answer"}]}          a toolset with what is said to it
+//!  {"tools", "pairs": [{"say", "before", "answer"}], "grounded"}   a toolset with what is said to it
 //!  ──> {"prefix": [token], "pairs": [{"prompt", "answer", "choices": [[place, [token] or null]]}]}
 //! ```
 //!
@@ -38,6 +38,13 @@ pub struct Toolset {
     pub tools: Vec<ToolSpec>,
     /// Sentences and their answers.
     pub pairs: Vec<Pair>,
+    /// Whether values are only those that stand in a sentence, as in production.
+    #[serde(default = "grounded")]
+    pub grounded: bool,
+}
+
+const fn grounded() -> bool {
+    true
 }
 
 impl Toolset {
@@ -52,7 +59,7 @@ impl Toolset {
                 "params": tool.params, "examples": examples(tool),
             })
         });
-        json!({"tools": tools.collect::<Value>(), "pairs": self.pairs})
+        json!({"tools": tools.collect::<Value>(), "pairs": self.pairs, "grounded": self.grounded})
     }
 }
 
@@ -158,7 +165,7 @@ impl Teacher {
         let prefix = self.tokens(&preamble, false)?;
         let (mut pairs, mut left_out) = (Vec::new(), Vec::new());
         for (_, pair) in asked {
-            match self.pair(&toolset.tools, &preamble, prefix.len(), pair) {
+            match self.pair(toolset, &preamble, prefix.len(), pair) {
                 Ok(tokens) => pairs.push(tokens),
                 Err(why) => left_out.push((pair.say.clone(), why)),
             }
@@ -174,7 +181,7 @@ impl Teacher {
 
     fn pair(
         &mut self,
-        tools: &[ToolSpec],
+        toolset: &Toolset,
         preamble: &[Message],
         prefix: usize,
         pair: &Pair,
@@ -184,10 +191,11 @@ impl Teacher {
             pair.before.iter().flat_map(|before| prompt::exchange(&before.say, &before.answer)),
         );
         let prompt = self.tokens(&prompt::messages(&before, &pair.say), true)?;
-        let specs: Vec<&ToolSpec> = tools.iter().collect();
+        let specs: Vec<&ToolSpec> = toolset.tools.iter().collect();
         let earlier = pair.before.last().map_or("", |turn| turn.say.as_str());
         let grounds = Grounds::of(&pair.say).and_before(earlier);
-        let lark = grammar::calls(&specs, self.max_calls, Some(&grounds));
+        let grounds = toolset.grounded.then_some(&grounds);
+        let lark = grammar::calls(&specs, self.max_calls, grounds);
         let matcher = self.constrainer.matcher(&lark.into()).map_err(Unfit::Impossible)?;
         let (answer, choices) = follow(matcher, &self.vocabulary, &pair.answer, self.end)?;
         Ok(Tokens {

@@ -128,7 +128,7 @@ impl<'a> Own<'a> {
         let examples = self.held_out.iter().filter(is_example).count();
         let sentences = self.held_out.len() - examples;
         let tools = (0..self.tools.len()).map(|at| self.shown(at, |_| true)).collect();
-        HeldOut { toolset: Toolset { tools, pairs }, sentences, examples, history }
+        HeldOut { toolset: Toolset { tools, pairs, grounded: true }, sentences, examples, history }
     }
 
     /// Toolsets for training, of `pairs` sentences each, without the sentences of `not`. The stream tells apart
@@ -175,7 +175,7 @@ impl<'a> Own<'a> {
             };
             drawn.extend(pair.filter(is_new));
         }
-        Toolset { tools, pairs: drawn }
+        Toolset { tools, pairs: drawn, grounded: true }
     }
 
     /// One sentence for training, about the tools of a prompt.

@@ -11,7 +11,11 @@ use super::support::{
 
 /// A worker that guesses up to so many tokens at once.
 async fn guessing(guess_tokens: u32) -> Running {
-    let config = ModelConfig { threads: 1, guess_tokens, ..ModelConfig::default() };
+    started(ModelConfig { guess_tokens, ..ModelConfig::default() }).await
+}
+
+async fn started(config: ModelConfig) -> Running {
+    let config = ModelConfig { threads: 1, ..config };
     let running = start(&config, &file(real_model()), executable());
     running.ready().await;
     running
@@ -19,7 +23,13 @@ async fn guessing(guess_tokens: u32) -> Running {
 
 /// The same asks without guesses and with them, one after the other.
 async fn both(asks: &[(Vec<Message>, Constraint)]) -> Vec<[Answer; 2]> {
-    let (without, with) = (guessing(0).await, guessing(6).await);
+    compared([guessing(0).await, guessing(6).await], asks).await
+}
+
+async fn compared(
+    [without, with]: [Running; 2],
+    asks: &[(Vec<Message>, Constraint)],
+) -> Vec<[Answer; 2]> {
     let mut answers = Vec::new();
     for (messages, grammar) in asks {
         let ask = || Ask {
@@ -103,4 +113,52 @@ async fn free_text_that_repeats_itself_is_guessed_and_is_the_same() {
     }
     let right: u32 = answers.iter().map(|pair| pair[1].usage.guessed_right).sum();
     assert!(right > 10, "{right}");
+}
+
+/// The model that is published guesses for itself, and for what an adapter makes of it: no smaller one of its family is
+/// to be had here, so that this shows what is the same and what is saved in runs, and not in time.
+#[tokio::test]
+async fn what_a_draft_model_guesses_changes_no_answer_and_saves_runs() {
+    let asks: Vec<_> = [
+        "What is a greenhouse good for?",
+        "Tell me how a water pump works.",
+        "Why do plants need light?",
+    ]
+    .map(|words| (vec![user(words)], Constraint::Regex("(.|\n){1,160}".to_owned())))
+    .to_vec();
+    let draft = Some(real_model().to_string_lossy().into_owned());
+    for adapter in [Some("none".into()), None] {
+        let own = ModelConfig { adapter, ..ModelConfig::default() };
+        let with = ModelConfig { draft: draft.clone(), ..own.clone() };
+        let answers = compared([started(own.clone()).await, started(with).await], &asks).await;
+        for [without, with] in &answers {
+            println!("{}\n  {:?}\n  {:?}", with.text, without.usage, with.usage);
+            assert_eq!(with.text, without.text);
+        }
+        let sum = |of: fn(&[Answer; 2]) -> u32| answers.iter().map(of).sum::<u32>();
+        let runs = [sum(|pair| pair[0].usage.decodes), sum(|pair| pair[1].usage.decodes)];
+        let right = sum(|pair| pair[1].usage.guessed_right);
+        if own.adapter.is_some() {
+            assert!(runs[1] * 2 < runs[0], "{runs:?}, {right} guesses right");
+        } else {
+            assert!(runs[1] <= runs[0], "{runs:?}, {right} guesses right");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_draft_of_another_vocabulary_is_refused_with_the_reason() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("other.gguf");
+    let mut bytes = std::fs::read(real_model()).expect("the model");
+    let word = "\u{120}sunshine".as_bytes();
+    let at = bytes.windows(word.len()).position(|window| window == word).expect("a token");
+    bytes[at + word.len() - 1] = b'g';
+    std::fs::write(&path, bytes).expect("written");
+    let draft = Some(path.to_string_lossy().into_owned());
+    let config = ModelConfig { draft, ..ModelConfig::default() };
+    let running = start(&config, &file(real_model()), executable());
+    let why = running.down().await;
+    assert!(why.contains("other.gguf cannot guess for this model"), "{why}");
+    assert!(why.contains("vocabulary"), "{why}");
 }

@@ -328,7 +328,7 @@ impl<'a> Making<'a> {
 
 /// All that the tools declare of themselves and that decides what is learnt.
 fn shown(config: &Config) -> Value {
-    let tools = Toolset { tools: config.tool.clone(), pairs: Vec::new() }.to_json();
+    let tools = Toolset { tools: config.tool.clone(), pairs: Vec::new(), grounded: true }.to_json();
     let sentences: Value = config.tool.iter().map(|tool| json!(tool.sentences)).collect();
     json!([tools, sentences])
 }

@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn too_few_are_told() {
         let told = |sentences| {
-            let toolset = Toolset { tools: Vec::new(), pairs: Vec::new() };
+            let toolset = Toolset { tools: Vec::new(), pairs: Vec::new(), grounded: true };
             held_out(&HeldOut { toolset, sentences, examples: 1, history: 0 })
         };
         assert!(told(A_HANDFUL - 2).contains("say little"));
