@@ -13,12 +13,15 @@ use crate::model::config::default_dir;
 use crate::model::gguf::Header;
 use crate::model::pull::{self, Pulled};
 use crate::model::tuned;
+use crate::model::variant::{self, Board};
 
 #[derive(Debug, Clone, clap::Subcommand)]
 pub(super) enum ModelCommand {
     /// Install a model of the catalogue: resumes, verifies, and installs whole or not at all
     #[command(after_help = "Examples:\n  agentd model pull\n  \
-                            agentd model pull smollm2-135m-instruct --dir ./models")]
+                            agentd model pull smollm2-135m-instruct --dir ./models\n\n\
+                            Of a model that has several quantisations the one for this board is installed;\n\
+                            its own name asks for another one (`agentd model list`).")]
     Pull(Which),
     /// List the catalogue and what is installed
     List {
@@ -65,25 +68,46 @@ impl Place {
 
 pub(super) fn run(command: &ModelCommand, runtime: &Runtime) -> ExitCode {
     match command {
-        ModelCommand::Pull(which) => with_entry(which, pull),
+        ModelCommand::Pull(which) => with_entry(which, For::Installing, pull),
         ModelCommand::List { place, json } => list(&place.dir(), *json),
         ModelCommand::Verify(which) => {
             let file = which.name.as_ref().map(PathBuf::from).filter(|path| path.is_file());
-            file.map_or_else(|| with_entry(which, verify), |path| verify_file(&path))
+            file.map_or_else(|| with_entry(which, For::Using, verify), |path| verify_file(&path))
         }
         ModelCommand::Bench(args) => runtime.block_on(bench::run(args)),
-        ModelCommand::Rm(which) => with_entry(which, rm),
+        ModelCommand::Rm(which) => with_entry(which, For::Using, rm),
     }
 }
 
-fn with_entry(which: &Which, act: impl FnOnce(&Entry, &Path) -> ExitCode) -> ExitCode {
+/// What a model is wanted for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum For {
+    Installing,
+    Using,
+}
+
+fn with_entry(
+    which: &Which,
+    purpose: For,
+    act: impl FnOnce(&Entry, &Path) -> ExitCode,
+) -> ExitCode {
     let dir = which.place.dir();
     let catalog = match Catalog::load(&dir) {
         Ok(catalog) => catalog,
         Err(error) => return fail(BAD_DATA, &chain(&error)),
     };
-    match which.name.as_deref().map(|name| catalog.entry(name)).transpose() {
-        Ok(entry) => act(entry.unwrap_or(catalog.default_entry()), &dir),
+    let Some(name) = which.name.as_deref() else { return act(catalog.default_entry(), &dir) };
+    let entry = match purpose {
+        For::Installing => catalog.wanted(name),
+        For::Using => catalog.entry(name, &dir),
+    };
+    match entry {
+        Ok(entry) => {
+            if purpose == For::Installing && entry.name != name {
+                println!("This board ({}) gets {} of {name}.", Board::here(), entry.quantisation);
+            }
+            act(entry, &dir)
+        }
         Err(error) => fail(NO_INPUT, &chain(&error)),
     }
 }
@@ -138,11 +162,19 @@ fn list(dir: &Path, json: bool) -> ExitCode {
     if json {
         return say(&serde_json::json!(rows).to_string());
     }
+    let board = Board::here();
     for row in rows {
         let (entry, mib) = (&row.entry, row.entry.bytes / (1024 * 1024));
         let state = if row.path.is_some() { "installed" } else { "-" };
+        let family = entry.variant_of.as_deref();
+        let chosen = family.and_then(|name| variant::choose(&catalog.variants(name), &board));
+        let mark = match (family, chosen.is_some_and(|chosen| chosen.name == entry.name)) {
+            (Some(name), true) => format!("  {name}, the one for this board"),
+            (Some(name), false) => format!("  {name}"),
+            (None, _) => String::new(),
+        };
         println!(
-            "{:<28} {mib:>5} MiB  {:<6} {state:<10} {}",
+            "{:<28} {mib:>5} MiB  {:<6} {state:<10} {}{mark}",
             entry.name, entry.quantisation, entry.licence
         );
     }

@@ -9,6 +9,8 @@ use std::path::Path;
 use config::{Config, File, FileFormat};
 use serde::{Deserialize, Serialize};
 
+use super::variant::{self, Board};
+
 const BUILT_IN: &str = include_str!("../../../configs/models.toml");
 
 /// The file in the models directory that adds to the catalogue.
@@ -39,6 +41,10 @@ pub struct Entry {
     pub sha256: String,
     /// The SPDX name of its licence.
     pub licence: String,
+    /// The model that this is a quantisation of, where there are several: who asks for it by this name gets the one that
+    /// is for the board ([`variant`](super::variant)).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant_of: Option<String>,
     /// Whether it is used where the config names none.
     #[serde(default)]
     pub default: bool,
@@ -139,10 +145,36 @@ impl Catalog {
         &self.entries[self.default]
     }
 
-    /// A model by its name.
-    pub fn entry(&self, name: &str) -> Result<&Entry, CatalogError> {
-        self.entries.iter().find(|entry| entry.name == name).ok_or_else(|| {
-            let known: Vec<_> = self.entries.iter().map(|entry| entry.name.as_str()).collect();
+    /// A model by its name, or the quantisation for this board of the one that several are variants of. Of those that
+    /// are in `dir`, where any is: what was installed is used.
+    pub fn entry(&self, name: &str, dir: &Path) -> Result<&Entry, CatalogError> {
+        let variants = self.variants(name);
+        let there: Vec<_> =
+            variants.iter().copied().filter(|entry| dir.join(&entry.file).exists()).collect();
+        self.among(name, if there.is_empty() { &variants } else { &there })
+    }
+
+    /// The same, whatever is installed: what is to be installed.
+    pub fn wanted(&self, name: &str) -> Result<&Entry, CatalogError> {
+        self.among(name, &self.variants(name))
+    }
+
+    /// The quantisations of a model, in the catalogue's order.
+    pub fn variants(&self, name: &str) -> Vec<&Entry> {
+        self.entries.iter().filter(|entry| entry.variant_of.as_deref() == Some(name)).collect()
+    }
+
+    fn among<'e>(&'e self, name: &str, variants: &[&'e Entry]) -> Result<&'e Entry, CatalogError> {
+        let exact = self.entries.iter().find(|entry| entry.name == name);
+        let of_board = || match variants {
+            [] => None,
+            [only] => Some(*only),
+            several => variant::choose(several, &Board::here()),
+        };
+        exact.or_else(of_board).ok_or_else(|| {
+            let mut known: Vec<_> = self.entries.iter().map(|entry| entry.name.as_str()).collect();
+            known.extend(self.entries.iter().filter_map(|entry| entry.variant_of.as_deref()));
+            known.dedup();
             CatalogError::Unknown { name: name.to_owned(), known: known.join(", ") }
         })
     }
@@ -168,8 +200,11 @@ impl Entry {
                     .chars()
                     .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+'))
         };
-        if !plain(&self.name) || !plain(&self.file) {
-            return Err("`name` and `file` hold letters, digits, `-`, `_`, `.` and `+` only");
+        if !plain(&self.name) || !plain(&self.file) || !self.variant_of.as_deref().is_none_or(plain)
+        {
+            return Err(
+                "`name`, `file` and `variant_of` hold letters, digits, `-`, `_`, `.` and `+` only",
+            );
         }
         let is_hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
         if self.sha256.len() != 64 || !self.sha256.chars().all(is_hex) {
@@ -232,10 +267,33 @@ mod tests {
             + &entry("smollm2-135m-instruct", "https://example.org/g.gguf");
         std::fs::write(dir.path().join(EXTENSION), text).unwrap();
         let catalog = Catalog::load(dir.path()).unwrap();
-        assert_eq!(catalog.entry("mine").unwrap().quantisation, "Q8_0");
-        assert_eq!(catalog.entry("smollm2-135m-instruct").unwrap().file, "f.gguf");
-        let error = catalog.entry("other").unwrap_err().to_string();
+        let entry = |name: &str| catalog.entry(name, dir.path());
+        assert_eq!(entry("mine").unwrap().quantisation, "Q8_0");
+        assert_eq!(entry("smollm2-135m-instruct").unwrap().file, "f.gguf");
+        let error = entry("other").unwrap_err().to_string();
         assert!(error.contains("other") && error.contains("mine"), "{error}");
+    }
+
+    #[test]
+    fn a_model_of_several_quantisations_is_the_one_that_is_installed_or_the_one_for_the_board() {
+        let dir = tempfile::tempdir().unwrap();
+        let variant = |name: &str, bytes: u64| {
+            entry(name, "https://example.org/f.gguf")
+                .replace("'f.gguf'", &format!("'{name}.gguf'"))
+                .replace("bytes = 1", &format!("bytes = {bytes}\nvariant_of = 'tiny'"))
+        };
+        // No board has room for the second.
+        let text = variant("tiny-q4", 1) + &variant("tiny-q8", 1 << 60);
+        std::fs::write(dir.path().join(EXTENSION), text).unwrap();
+        let catalog = Catalog::load(dir.path()).unwrap();
+        let name = |found: Result<&Entry, CatalogError>| found.unwrap().name.clone();
+        assert_eq!(name(catalog.entry("tiny", dir.path())), "tiny-q4");
+        assert_eq!(name(catalog.entry("tiny-q8", dir.path())), "tiny-q8", "whoever names it");
+        std::fs::write(dir.path().join("tiny-q8.gguf"), "GGUF").unwrap();
+        assert_eq!(name(catalog.entry("tiny", dir.path())), "tiny-q8");
+        assert_eq!(name(catalog.wanted("tiny")), "tiny-q4");
+        let error = catalog.wanted("tinier").unwrap_err().to_string();
+        assert!(error.contains("tiny-q8, tiny"), "{error}");
     }
 
     #[test]
@@ -246,6 +304,7 @@ mod tests {
             ("'f.gguf'", "'../f.gguf'"),
             ("'f.gguf'", "'.f.gguf'"),
             ("'mine'", "'--mine'"),
+            ("bytes = 1", "bytes = 1\nvariant_of = '--mine'"),
             ("'https://", "'http://"),
             ("'https://", "'file://"),
             ("bytes = 1", "bytes = 0"),

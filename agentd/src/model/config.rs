@@ -14,7 +14,8 @@ pub const DEFAULT_GUESS: u32 = 6;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelConfig {
-    /// A model of the catalogue (`agentd model list`). Set it to use another than the default one.
+    /// A model of the catalogue (`agentd model list`). Set it to use another than the default one. Of a model that has
+    /// several quantisations it is the one that is installed, or the one for this board.
     pub name: Option<String>,
     /// A GGUF file. Set it to use a model that is not in the catalogue; it goes before `name`.
     pub path: Option<PathBuf>,
@@ -175,7 +176,7 @@ impl ModelConfig {
         }
         let catalog = Catalog::load(&self.dir).ok()?;
         let entry = match &self.name {
-            Some(name) => catalog.entry(name).ok()?,
+            Some(name) => catalog.entry(name, &self.dir).ok()?,
             None => catalog.default_entry(),
         };
         Some(entry.sha256.clone())
@@ -193,7 +194,7 @@ impl ModelConfig {
         }
         let catalog = Catalog::load(&self.dir)?;
         let entry = match &self.name {
-            Some(name) => catalog.entry(name)?,
+            Some(name) => catalog.entry(name, &self.dir)?,
             None => catalog.default_entry(),
         };
         let path = self.dir.join(&entry.file);
@@ -223,7 +224,8 @@ impl ModelConfig {
         match (&draft.path, &draft.name) {
             (Some(path), _) => Ok(Some(path.clone())),
             (None, Some(name)) => {
-                Ok(Some(self.dir.join(&Catalog::load(&self.dir)?.entry(name)?.file)))
+                let catalog = Catalog::load(&self.dir)?;
+                Ok(Some(self.dir.join(&catalog.entry(name, &self.dir)?.file)))
             }
             (None, None) => Ok(None),
         }

@@ -57,6 +57,7 @@ mod stamp;
 pub mod supervisor;
 pub mod thinker;
 pub mod tuned;
+pub mod variant;
 pub mod vocabulary;
 pub mod worker;
 mod writing;

@@ -18,6 +18,7 @@ fn entry(sources: Vec<FetchFrom>) -> Entry {
         bytes: CONTENT.len() as u64,
         sha256: digest::of_file(&path).unwrap(),
         licence: "MIT".into(),
+        variant_of: None,
         default: false,
         sources,
     }

@@ -139,7 +139,7 @@ async fn what_a_draft_model_guesses_changes_no_answer_and_saves_runs() {
         let runs = [sum(|pair| pair[0].usage.decodes), sum(|pair| pair[1].usage.decodes)];
         let right = sum(|pair| pair[1].usage.guessed_right);
         if own.adapter.is_some() {
-            assert!(runs[1] * 2 < runs[0], "{runs:?}, {right} guesses right");
+            assert!(runs[1] * 3 < runs[0] * 2, "{runs:?}, {right} guesses right");
         } else {
             assert!(runs[1] <= runs[0], "{runs:?}, {right} guesses right");
         }
