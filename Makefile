@@ -76,6 +76,11 @@ exam-bfcl: $(MODEL_FILE) ## The same with the Berkeley leaderboard's questions: 
 	@python3 -B tests/exam/bfcl.py $(CACHE)/bfcl $(BFCL_ARGS)
 	@AGENTD_TEST_MODEL=$(MODEL_FILE) $(CARGO_TARGET_DIR)/release/exam --cases $(CACHE)/bfcl/cases $(EXAM_ARGS)
 
+.PHONY: dialects
+dialects: ## Render tools with the chat templates of real models, which are fetched
+	@scripts/setup build
+	@CACHE=$(CACHE) scripts/dialects
+
 .PHONY: tune-data
 tune-data: ## Write training data: TUNE_ARGS='--seed 1 --toolsets 1000 --show 20'
 	@python3 -B tools/tune/generate.py --out $(CARGO_TARGET_DIR)/tune.jsonl $(TUNE_ARGS)

@@ -10,6 +10,8 @@ mod guesses;
 mod lessons;
 #[path = "model/life.rs"]
 mod life;
+#[path = "model/native.rs"]
+mod native;
 #[path = "model/real.rs"]
 mod real;
 #[path = "model/scoring.rs"]

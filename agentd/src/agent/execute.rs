@@ -114,9 +114,11 @@ impl Agent {
         }
         let messages = prompt::messages(&messages, &text);
         let (pieces, mut heard) = mpsc::channel(PIECES);
+        let (grammar, offer) = mind.offer(&text, before.as_ref());
         let ask = Ask {
             messages,
-            grammar: mind.grammar(&text, before.as_ref()).into(),
+            grammar: grammar.into(),
+            offer: Some(offer),
             max_tokens: mind.max_tokens,
             priority: waiting.command.priority,
             deadline,
@@ -264,8 +266,9 @@ impl Agent {
         let text = waiting.command.text.as_deref()?;
         let specs = &self.mind(&waiting.command).specs;
         // What was not done is nothing to refer to.
-        let is_done =
-            |before: &Exchange| before.calls.iter().all(|call| !grammar::is_open(call, specs));
+        let is_done = |before: &Exchange| {
+            before.calls.iter().all(|call| !grammar::is_open(call, specs.iter()))
+        };
         self.recall(waiting).filter(|before| memory::refers_back(text) && is_done(before))
     }
 
@@ -308,7 +311,7 @@ impl Agent {
             // Whoever says something else is not answering any more.
             let specs = &self.mind(&waiting.command).specs;
             memory.forget_if(&conversation, |before| {
-                before.calls.iter().any(|call| grammar::is_open(call, specs))
+                before.calls.iter().any(|call| grammar::is_open(call, specs.iter()))
             });
         }
     }

@@ -1,5 +1,7 @@
 //! What one agent knows: its tools, the sentences that it understands by itself, its prompt, and its model.
 
+use std::sync::Arc;
+
 use agentd_tools::{ToolSpec, Toolbox};
 
 use super::config::AgentConfig;
@@ -8,6 +10,7 @@ use super::prompt;
 use super::reflex::{Reflex, SentenceError};
 use crate::ground::Grounds;
 use crate::model::config::ModelConfig;
+use crate::model::offer::Offer;
 use crate::model::{Message, Model, grammar};
 
 /// One agent.
@@ -16,7 +19,7 @@ pub struct Mind {
     /// Its section.
     pub(super) config: AgentConfig,
     /// Its tools, in the order of the machine's.
-    pub(super) specs: Vec<ToolSpec>,
+    pub(super) specs: Arc<[ToolSpec]>,
     pub(super) reflex: Reflex,
     pub(super) preamble: Vec<Message>,
     /// A sentence that is understood without a model, to tell a person who is at a loss.
@@ -41,7 +44,7 @@ impl Mind {
         machine: &ModelConfig,
     ) -> Result<Self, Vec<SentenceError>> {
         let own = config.model(machine);
-        let specs: Vec<ToolSpec> =
+        let specs: Arc<[ToolSpec]> =
             toolbox.specs().filter(|spec| config.may_use(&spec.name)).cloned().collect();
         let examples = specs.iter().flat_map(|spec| &spec.examples);
         Ok(Self {
@@ -63,11 +66,24 @@ impl Mind {
         &self.config.name
     }
 
-    /// The grammar of the answer to a request, which may refer to what was said before.
-    pub(super) fn grammar(&self, request: &str, before: Option<&Exchange>) -> String {
+    /// What is asked of the model for a request, which may refer to what was said before: grammar and offer.
+    pub(super) fn offer(&self, request: &str, before: Option<&Exchange>) -> (String, Arc<Offer>) {
         let earlier = before.map_or("", |exchange| exchange.say.as_str());
         let grounds = self.grounded.then(|| Grounds::of(request).and_before(earlier));
         let specs: Vec<_> = self.specs.iter().collect();
-        grammar::calls(&specs, self.max_calls, grounds.as_ref())
+        let grammar = grammar::calls(&specs, self.max_calls, grounds.as_ref());
+        let before = before.map(|exchange| (exchange.say.clone(), exchange.calls.clone()));
+        let offer = Offer {
+            grounds,
+            before: before.into_iter().collect(),
+            say: Some(request.to_owned()),
+            ..self.static_offer()
+        };
+        (grammar, Arc::new(offer))
+    }
+
+    /// The tools, of which nothing is asked yet.
+    pub(super) fn static_offer(&self) -> Offer {
+        Offer::of(Arc::clone(&self.specs), self.max_calls)
     }
 }

@@ -1,6 +1,7 @@
 //! Computes the prompt's static part as soon as a model is ready, so that the first person who speaks does
 //! not wait for it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agentd_tools::spec::Priority;
@@ -89,12 +90,15 @@ impl Agent {
 }
 
 async fn try_warm(mind: &Mind, deadline: Instant) -> Result<Usage, ModelError> {
-    let openings = grammar::openings(&mind.specs);
-    let usage = mind.model.prepare(mind.preamble.clone(), openings, deadline).await?;
+    let openings = grammar::openings(mind.specs.iter());
+    let offer = Some(Arc::new(mind.static_offer()));
+    let usage = mind.model.prepare(mind.preamble.clone(), openings, offer, deadline).await?;
     // Whether there is room for a request and an answer, and the grammar compiles.
+    let (grammar, offer) = mind.offer(REQUEST, None);
     let ask = Ask {
         messages: prompt::messages(&mind.preamble, REQUEST),
-        grammar: mind.grammar(REQUEST, None).into(),
+        grammar: grammar.into(),
+        offer: Some(offer),
         max_tokens: mind.max_tokens,
         priority: Priority::Low,
         deadline,

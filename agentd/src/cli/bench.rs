@@ -171,7 +171,7 @@ impl Figures {
         for round in 0..rounds {
             // Each prompt is new from its first word on, so that nothing of it is there.
             let words = vec![message(&format!("{round} {}", "mild rain ".repeat(WORDS / 2)))];
-            let usage = model.prepare(words, Vec::new(), Instant::now() + PATIENCE).await?;
+            let usage = model.prepare(words, Vec::new(), None, Instant::now() + PATIENCE).await?;
             let seconds = f64::from(usage.total_ms.max(1)) / 1000.0;
             figures.prompt.push(f64::from(usage.prefilled) / seconds);
         }
@@ -185,7 +185,7 @@ impl Figures {
             figures.answer.push(f64::from(ANSWER + 1) / begun.elapsed().as_secs_f64());
         }
         let openings = grammar::openings(tools);
-        model.prepare(prompt::preamble(tools), openings, Instant::now() + PATIENCE).await?;
+        model.prepare(prompt::preamble(tools), openings, None, Instant::now() + PATIENCE).await?;
         let sentences = sentences(tools);
         for round in 0..rounds as usize {
             let say = &sentences[round % sentences.len()];
@@ -202,6 +202,7 @@ async fn endless(model: &Model, tokens: u32) -> Result<(), ModelError> {
     let ask = Ask {
         messages: vec![message("Tell me a long story about a greenhouse.")],
         grammar: Constraint::from(grammar::ENDLESS),
+        offer: None,
         max_tokens: tokens,
         priority: Priority::Normal,
         deadline: Instant::now() + PATIENCE,

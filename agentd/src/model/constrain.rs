@@ -14,6 +14,7 @@ use llguidance::{Matcher, regex_to_lark};
 
 use super::constraint::{Constraint, Refusal, gbnf, schema};
 use super::factories::Factories;
+use super::members::MARK;
 
 /// Constraints that are kept compiled. A daemon has one for each agent and one for each number of calls.
 pub const COMPILED: usize = 8;
@@ -81,7 +82,8 @@ impl Constrainer {
             Constraint::JsonSchema(schema) => schema::built(schema)?,
             // Its rules are flat, and each request has one of its own: it needs no stack to itself.
             Constraint::Own(text) => {
-                build_here(TopLevelGrammar::from_lark(text.to_owned()), vocabulary())?
+                let text = with_tokens(text, self.factories.vocabulary());
+                build_here(TopLevelGrammar::from_lark(text), vocabulary())?
             }
             Constraint::OneOf(texts) => {
                 build_here(TopLevelGrammar::from_lark(one_of(texts)), vocabulary())?
@@ -109,6 +111,16 @@ impl Constrainer {
             None => Ok(matcher),
         }
     }
+}
+
+/// A grammar of ours with what is [marked](MARK) in it as control tokens, where the vocabulary has such, and else as text.
+fn with_tokens(lark: &str, vocabulary: &TokEnv) -> String {
+    let token = |name: &str| match vocabulary.tok_trie().get_special_token(name) {
+        Some(token) => format!("<[{token}]>"),
+        None => serde_json::Value::from(name).to_string(),
+    };
+    let parts = lark.split(MARK).enumerate();
+    parts.map(|(i, part)| if i % 2 == 1 { token(part) } else { part.to_owned() }).collect()
 }
 
 /// A grammar of some texts.

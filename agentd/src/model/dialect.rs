@@ -11,6 +11,9 @@
 use llama_cpp_2::model::{LlamaChatMessage, LlamaChatTemplate, LlamaModel};
 use llama_cpp_2::token::LlamaToken;
 
+use super::native::Native;
+use super::sequences::common;
+use super::template::Template;
 use super::{Message, ModelError};
 
 /// The name of the terse dialect in an adapter's metadata (`agentd.dialect`).
@@ -24,6 +27,8 @@ pub enum Dialect {
         template: LlamaChatTemplate,
         /// The texts.
         control: Vec<String>,
+        /// The same template with tools, where it knows of them, and how they are called.
+        native: Option<Box<(Template, Native)>>,
     },
     /// The terse turns.
     Turns {
@@ -42,11 +47,13 @@ impl Dialect {
         if let Ok(template) = model.chat_template(None)
             && model.apply_chat_template(&template, &[probe], true).is_ok()
         {
-            return Ok(Self::Template { template, control });
+            let native = Template::of(model);
+            let native = native.and_then(|(with, text)| Some((with, Native::of(&text)?)));
+            return Ok(Self::Template { template, control, native: native.map(Box::new) });
         }
         eprintln!("the model has no chat template that llama.cpp knows; ChatML is used");
         let template = LlamaChatTemplate::new("chatml").map_err(|e| e.to_string())?;
-        Ok(Self::Template { template, control })
+        Ok(Self::Template { template, control, native: None })
     }
 
     /// The terse turns, in the model's own control tokens.
@@ -57,6 +64,50 @@ impl Dialect {
             return Err("the model lacks the control tokens of the adapter's prompts".into());
         }
         Ok(Self::Turns { begin, end })
+    }
+
+    /// How the model wants to be offered tools, where it has a way of its own.
+    pub fn native(&self) -> Option<Native> {
+        match self {
+            Self::Template { native: Some(native), .. } => Some(native.1),
+            Self::Template { .. } | Self::Turns { .. } => None,
+        }
+    }
+
+    /// The tokens of messages and of tools that are offered in the model's own way; with `answers`, up to where the model's
+    /// answer begins, and else what any request would come behind.
+    pub fn offer(
+        &self,
+        model: &LlamaModel,
+        messages: &[Message],
+        tools: &serde_json::Value,
+        answers: bool,
+    ) -> Result<Vec<LlamaToken>, ModelError> {
+        let Self::Template { native: Some(native), control, .. } = self else {
+            return Err(ModelError::Refused("its template knows of no tools".into()));
+        };
+        let template = &native.0;
+        let safe =
+            |m: &Message| Message { role: m.role.clone(), content: defuse(&m.content, control) };
+        let messages: Vec<Message> = messages.iter().map(safe).collect();
+        let render = |messages: &[Message]| {
+            let text = template.render(messages, tools, true);
+            let text = text.map_err(|e| {
+                ModelError::Refused(format!("the model's own chat template failed: {e}"))
+            })?;
+            Ok::<_, ModelError>(tokens(model, &text, template.bos()))
+        };
+        if answers {
+            return render(&messages);
+        }
+        // Templates may refuse what nobody said anything to.
+        let with = |words: &str| {
+            let request = Message { role: "user".into(), content: words.into() };
+            [messages.as_slice(), &[request]].concat()
+        };
+        let (mut one, other) = (render(&with("a"))?, render(&with("0"))?);
+        one.truncate(common(&one, &other));
+        Ok(one)
     }
 
     /// The tokens of messages; with `answers`, up to where the model's answer begins.
@@ -70,7 +121,7 @@ impl Dialect {
             return Err(ModelError::Refused("it has no messages".into()));
         }
         match self {
-            Self::Template { template, control } => {
+            Self::Template { template, control, .. } => {
                 let chat: Result<Vec<_>, _> = messages
                     .iter()
                     .map(|m| LlamaChatMessage::new(m.role.clone(), defuse(&m.content, control)))
@@ -95,6 +146,12 @@ impl Dialect {
             }
         }
     }
+}
+
+/// The tokens of a text in which control tokens are spelled; `bos` begins it where it does not itself.
+fn tokens(model: &LlamaModel, text: &str, bos: &str) -> Vec<LlamaToken> {
+    let begins = !bos.is_empty() && text.starts_with(bos);
+    model.vocab().tokenize(text.as_bytes(), !begins, true)
 }
 
 fn control_texts(model: &LlamaModel) -> Vec<String> {

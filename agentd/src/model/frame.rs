@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::constraint::Constraint;
+use super::native::Native;
 use super::{Answer, Message, ModelError};
 
 /// The longest JSON of a frame, in bytes. A prompt for a context of 8192 tokens has some 32 KiB and a
@@ -38,6 +39,9 @@ pub enum ToWorker {
         messages: Vec<Message>,
         /// What the answer may be.
         grammar: Constraint,
+        /// The tools that the model's own template renders along with the messages.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tools: Option<serde_json::Value>,
         /// The most tokens that the answer may have; 0 where only the messages' state is wanted.
         max_tokens: u32,
         /// Who goes first.
@@ -80,6 +84,9 @@ pub enum FromWorker {
         device: String,
         /// From the start of the process until now, in milliseconds.
         load_ms: u64,
+        /// How the model wants to be offered tools, where it was not tuned on our prompts and has a way of its own.
+        #[serde(default)]
+        native: Option<Native>,
     },
     /// Some more of an answer: whole characters.
     Piece {

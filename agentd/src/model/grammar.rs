@@ -17,27 +17,16 @@
 use std::fmt::Write as _;
 
 use agentd_tools::ToolSpec;
-use agentd_tools::spec::{Format, Param, ParamKind};
-use indexmap::IndexMap;
-use serde_json::{Map, Value, json};
+use agentd_tools::spec::Param;
+use serde_json::{Map, Value};
 
+pub use super::members::{MAX_TEXT_CHARS, has_value};
+use super::members::{Members, Style, literal, said};
 use crate::command::{Call, is_bare_word};
 use crate::ground::Grounds;
 
-/// The longest free string where a parameter declares no `max_length`, in characters.
-pub const MAX_TEXT_CHARS: usize = 200;
-
 /// What the model writes where no tool fits.
 pub const NONE: &str = "none()";
-
-/// A time of day, as the call syntax writes it.
-const TIME: &str = r#"/"([01][0-9]|2[0-3]):[0-5][0-9]"/"#;
-
-/// How an object begins; a call begins with its tool's name.
-const OBJECT: &str = "{";
-
-/// A run of the request's words, in quotes.
-const SAID: &str = r#""\"" SAID "\"""#;
 
 /// The grammar of an answer in plain words, for an ask without tools.
 pub const FREE_TEXT: &str = "start: TEXT\nTEXT: /(.|\\n)+/\n";
@@ -74,13 +63,12 @@ pub fn calls(tools: &[&ToolSpec], max_calls: usize, grounds: Option<&Grounds>) -
         } else {
             format!("t{t}")
         };
-        let call = Members { params: &tool.params, open: &format!("{}(", tool.name), close: ")" };
+        let open = literal(&format!("{}(", tool.name));
+        let call =
+            Members { params: &tool.params, open: &open, close: &literal(")"), style: Style::Ours };
         call.rules(&mut lark, &rule, grounds);
     }
-    // Its automaton is worth compiling only where something refers to it.
-    if let Some(grounds) = grounds.filter(|_| lark.contains(SAID)) {
-        let _ = writeln!(lark, "{}", said(grounds));
-    }
+    said(&mut lark, grounds);
     lark
 }
 
@@ -102,182 +90,6 @@ pub fn openings<'a>(tools: impl IntoIterator<Item = &'a ToolSpec>) -> Vec<String
         false => format!("{}(", tool.name),
     };
     tools.into_iter().map(opening).collect()
-}
-
-/// The terminal of what the person said: a run of words, as it stands between the quotes of a JSON string.
-fn said(grounds: &Grounds) -> String {
-    let escaped = |chunk: &String| {
-        let json = Value::from(chunk.as_str()).to_string();
-        json.strip_prefix('"').and_then(|json| json.strip_suffix('"')).map(str::to_owned)
-    };
-    let chunks: Vec<String> = grounds.chunks().iter().filter_map(escaped).collect();
-    // Neither empty nor with a space at an end.
-    format!("SAID: /[^ ]|[^ ].*[^ ]/ & %regex {}", json!({ "substring_chunks": chunks }))
-}
-
-/// What is written one after the other with commas between: the arguments of a call, or the members of an
-/// object within it.
-struct Members<'a> {
-    params: &'a IndexMap<String, Param>,
-    open: &'a str,
-    close: &'a str,
-}
-
-impl Members<'_> {
-    /// Their rules. For each parameter there are two states, "nothing is written yet" (`first`) and
-    /// "something is" (`more`), which differ in the comma; so the commas come out right whichever
-    /// optional parameters are left out, and the grammar grows linearly.
-    fn rules(&self, lark: &mut String, rule: &str, grounds: Option<&Grounds>) {
-        let _ = writeln!(lark, "{rule}: {} {rule}_first0", literal(self.open));
-        let is_object = self.open == OBJECT;
-        let mut reachable = (true, false);
-        for (p, (key, param)) in self.params.iter().enumerate() {
-            let next = p + 1;
-            let (optional, has_value) = (!param.is_required(), has_value(param, grounds));
-            let key = if is_object { format!("{}: ", quoted(key)) } else { format!("{key}=") };
-            for (state, comma, reached) in [("first", "", reachable.0), ("more", ", ", reachable.1)]
-            {
-                if !reached {
-                    continue;
-                }
-                let given = literal(&format!("{comma}{key}"));
-                let given = has_value.then(|| format!("{given} {rule}_p{p} {rule}_more{next}"));
-                let left_out = optional.then(|| format!("{rule}_{state}{next}"));
-                let ways: Vec<String> = given.into_iter().chain(left_out).collect();
-                let _ = writeln!(lark, "{rule}_{state}{p}: {}", ways.join(" | "));
-            }
-            reachable = (reachable.0 && optional, has_value || (reachable.1 && optional));
-            if has_value {
-                value_rules(lark, &format!("{rule}_p{p}"), param, is_object, grounds);
-            }
-        }
-        let (end, close) = (self.params.len(), literal(self.close));
-        if reachable.0 {
-            let _ = writeln!(lark, "{rule}_first{end}: {close}");
-        }
-        if reachable.1 {
-            let _ = writeln!(lark, "{rule}_more{end}: {close}");
-        }
-    }
-}
-
-/// Whether the request has something that may be written for a parameter.
-pub fn has_value(param: &Param, grounds: Option<&Grounds>) -> bool {
-    match param.kind {
-        ParamKind::Array => param.items.as_ref().is_some_and(|item| has_value(item, grounds)),
-        ParamKind::Object => {
-            param.properties.values().all(|m| !m.is_required() || has_value(m, grounds))
-        }
-        _ => plain_value(param, false, grounds).is_some(),
-    }
-}
-
-/// The rules of a value that the request has. Within a list or an object words are always quoted.
-fn value_rules(
-    lark: &mut String,
-    rule: &str,
-    param: &Param,
-    is_nested: bool,
-    grounds: Option<&Grounds>,
-) {
-    match (param.kind, &param.items) {
-        (ParamKind::Array, Some(item)) => {
-            let more = match param.most_items().saturating_sub(1) {
-                0 => String::new(),
-                more => format!(" ({} {rule}_i){{0,{more}}}", literal(", ")),
-            };
-            let _ = writeln!(lark, "{rule}: \"[\" {rule}_i{more} \"]\"");
-            value_rules(lark, &format!("{rule}_i"), item, true, grounds);
-        }
-        (ParamKind::Object, _) => {
-            let members = Members { params: &param.properties, open: OBJECT, close: "}" };
-            members.rules(lark, rule, grounds);
-        }
-        _ => {
-            let value = plain_value(param, is_nested, grounds).unwrap_or_default();
-            let _ = writeln!(lark, "{rule}: {value}");
-        }
-    }
-}
-
-/// What may be written for a parameter that is neither a list nor an object; none where the request has
-/// nothing for it.
-fn plain_value(param: &Param, is_nested: bool, grounds: Option<&Grounds>) -> Option<String> {
-    let written = |text: &str| if is_nested { quoted(text) } else { written(text) };
-    if let Some(grounds) = grounds {
-        let values = match param.kind {
-            ParamKind::Integer | ParamKind::Number => {
-                Some(grounds.numbers(param).iter().map(|value| json!(value)).map(plain).collect())
-            }
-            ParamKind::String if param.format == Some(Format::Time) => {
-                Some(grounds.times().iter().map(|time| written(time)).collect::<Vec<_>>())
-            }
-            ParamKind::String if param.verbatim => {
-                return (!grounds.chunks().is_empty()).then(|| SAID.to_owned());
-            }
-            _ => None,
-        };
-        if let Some(values) = values {
-            return (!values.is_empty()).then(|| alternatives(&values));
-        }
-    }
-    Some(match param.kind {
-        ParamKind::Boolean => r#""true" | "false""#.to_owned(),
-        ParamKind::Integer => {
-            let (min, max) = (param.min.map(f64::ceil), param.max.map(f64::floor));
-            let bound = |bound: Option<f64>| {
-                #[expect(clippy::cast_possible_truncation, reason = "saturates, and is whole")]
-                bound.map(|bound| json!(bound as i64))
-            };
-            range_rule("integer", bound(min), bound(max))
-        }
-        ParamKind::Number => {
-            range_rule("number", param.min.map(|n| json!(n)), param.max.map(|n| json!(n)))
-        }
-        ParamKind::Array | ParamKind::Object => return None,
-        ParamKind::String => match param.choices.as_deref() {
-            Some(choices) if !choices.is_empty() => {
-                alternatives(&choices.iter().map(|choice| written(choice)).collect::<Vec<_>>())
-            }
-            _ if param.format == Some(Format::Time) => TIME.to_owned(),
-            _ => {
-                let max_length = param.max_length.unwrap_or(MAX_TEXT_CHARS);
-                format!("%json {}", json!({ "type": "string", "maxLength": max_length }))
-            }
-        },
-    })
-}
-
-fn alternatives(values: &[String]) -> String {
-    values.iter().map(|value| literal(value)).collect::<Vec<_>>().join(" | ")
-}
-
-/// A number without the `.0` of a whole one.
-fn plain(number: Value) -> String {
-    let text = number.to_string();
-    text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)
-}
-
-fn range_rule(kind: &str, min: Option<Value>, max: Option<Value>) -> String {
-    let mut schema = Map::new();
-    schema.insert("type".into(), kind.into());
-    schema.extend(min.map(|min| ("minimum".to_owned(), min)));
-    schema.extend(max.map(|max| ("maximum".to_owned(), max)));
-    format!("%json {}", Value::Object(schema))
-}
-
-/// A string as the call syntax writes it.
-fn written(text: &str) -> String {
-    if is_bare_word(text) { text.to_owned() } else { quoted(text) }
-}
-
-fn quoted(text: &str) -> String {
-    Value::from(text).to_string()
-}
-
-/// A Lark literal: its escapes are JSON's, but it wants DEL escaped too.
-fn literal(text: &str) -> String {
-    Value::from(text).to_string().replace('\u{7f}', "\\u007f")
 }
 
 /// How an answer of these calls is written.

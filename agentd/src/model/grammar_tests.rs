@@ -5,7 +5,10 @@ use llguidance::toktrie::ApproximateTokEnv;
 use proptest::prelude::*;
 
 use super::super::constrain::Constrainer;
+use super::super::members::written;
 use super::*;
+use agentd_tools::spec::{Format, Param, ParamKind};
+use serde_json::json;
 
 #[path = "grammar_nested_tests.rs"]
 mod nested;

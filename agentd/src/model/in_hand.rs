@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep_until;
 
 use super::frame::ToWorker;
+use super::native::Native;
+use super::offer::{InNative, in_ours};
 use super::{Answer, ModelError, Posted};
 
 /// How long a worker may take to come back from a cancelled ask, or to stop.
@@ -23,11 +25,15 @@ pub(super) struct InHand {
     waiting: Vec<Posted>,
     held: BTreeMap<u64, Held>,
     last_id: u64,
+    /// How the worker's model wants to be offered tools, where it has a way of its own.
+    native: Option<Native>,
 }
 
 /// An ask that the worker has.
 struct Held {
     posted: Posted,
+    /// It was asked in this way of the model's.
+    native: Option<Native>,
     /// Once its answer is not wanted any more: until when the worker may take to come back.
     cancelled_until: Option<Instant>,
 }
@@ -46,7 +52,7 @@ pub(super) enum Due {
 impl InHand {
     /// For a worker that takes `most` asks at once.
     pub(super) fn new(most: usize) -> Self {
-        Self { most, waiting: Vec::new(), held: BTreeMap::new(), last_id: 0 }
+        Self { most, waiting: Vec::new(), held: BTreeMap::new(), last_id: 0, native: None }
     }
 
     /// Whether nobody has asked anything that is not answered.
@@ -57,6 +63,11 @@ impl InHand {
     /// Whether the worker has an ask.
     pub(super) fn is_at_work(&self) -> bool {
         !self.held.is_empty()
+    }
+
+    /// The worker's model wants to be offered tools in this way.
+    pub(super) fn offers(&mut self, native: Option<Native>) {
+        self.native = native;
     }
 
     /// An ask waits for its turn.
@@ -82,16 +93,27 @@ impl InHand {
                 continue;
             }
             self.last_id += 1;
+            let ask = &mut posted.ask;
+            let (messages, grammar) =
+                (std::mem::take(&mut ask.messages), std::mem::take(&mut ask.grammar));
+            let native = self.native.filter(|_| ask.offer.is_some());
+            let offered = native.zip(ask.offer.take()).map(|(way, offer)| offer.in_native(way));
+            let (messages, tools, grammar) = match offered {
+                Some(InNative { messages, tools, grammar }) => (messages, Some(tools), grammar),
+                None => (messages, None, grammar),
+            };
             let frame = ToWorker::Ask {
                 id: self.last_id,
-                messages: std::mem::take(&mut posted.ask.messages),
-                grammar: std::mem::take(&mut posted.ask.grammar),
-                max_tokens: posted.ask.max_tokens,
-                priority: posted.ask.priority,
-                shows: posted.ask.pieces.is_some(),
+                messages,
+                tools,
+                grammar,
+                max_tokens: ask.max_tokens,
+                priority: ask.priority,
+                // What is written in a way of the model's own is for nobody to read.
+                shows: ask.pieces.is_some() && native.is_none(),
                 deadline_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
             };
-            self.held.insert(self.last_id, Held { posted, cancelled_until: None });
+            self.held.insert(self.last_id, Held { posted, native, cancelled_until: None });
             return Some((self.last_id, frame));
         }
         None
@@ -152,8 +174,13 @@ impl InHand {
 
     /// An ask has come to its end. `false`: it is not in hand.
     pub(super) fn end(&mut self, id: u64, result: Result<Answer, ModelError>) -> bool {
-        let held = self.held.remove(&id);
-        held.map(|held| answer(held.posted, result)).is_some()
+        let Some(held) = self.held.remove(&id) else { return false };
+        let result = match held.native {
+            Some(way) => result.and_then(|answer| in_ours(way, answer)),
+            None => result,
+        };
+        answer(held.posted, result);
+        true
     }
 
     /// The worker is gone: what it had in hand is lost, and what waits has nobody to wait for.

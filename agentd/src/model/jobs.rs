@@ -85,7 +85,7 @@ impl Engine<'_> {
         let matcher = matcher
             .map_err(|why| ModelError::Refused(format!("its grammar does not compile: {why}")))?;
         let grammar_us = u32::try_from(begun.elapsed().as_micros()).unwrap_or(u32::MAX);
-        let prompt = self.prompt(&request.messages, answers)?;
+        let prompt = self.prompt(&request.messages, request.tools.as_ref(), answers)?;
         let (n_prompt, n_answer, n_ctx) = (prompt.len(), request.max_tokens, self.n_ctx());
         let refused = |why: String| Err(ModelError::Refused(why).into());
         if !answers && n_prompt >= n_ctx as usize {

@@ -28,6 +28,7 @@ use super::dialect::Dialect;
 use super::draft::Draft;
 use super::jobs::Jobs;
 use super::loaded::Loaded;
+use super::native::Native;
 use super::prefix::Prefixes;
 use super::prior::{Known, Prior};
 use super::sequences::{Place, Sequences, WARM};
@@ -147,13 +148,22 @@ impl<'m> Engine<'m> {
         self.prefixes = Some(prefixes);
     }
 
-    /// The tokens of messages, up to where an answer begins where one is wanted.
+    /// How the model wants to be offered tools, where it has a way of its own.
+    pub fn native(&self) -> Option<Native> {
+        self.dialect.native()
+    }
+
+    /// The tokens of messages and tools, up to where an answer begins where one is wanted.
     pub(super) fn prompt(
         &self,
         messages: &[Message],
+        tools: Option<&serde_json::Value>,
         answers: bool,
     ) -> Result<Vec<LlamaToken>, Halt> {
-        Ok(self.dialect.prompt(self.model, messages, answers)?)
+        Ok(match tools {
+            Some(tools) => self.dialect.offer(self.model, messages, tools, answers)?,
+            None => self.dialect.prompt(self.model, messages, answers)?,
+        })
     }
 
     /// Puts a prompt to its place, and says how many of its tokens are there.

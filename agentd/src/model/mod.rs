@@ -39,14 +39,19 @@ pub mod llama;
 pub mod loaded;
 mod lookup;
 pub mod manager;
+mod members;
 pub mod merge;
+pub mod native;
+mod native_read;
 pub mod needs;
+pub mod offer;
 mod path;
 pub mod pieces;
 pub mod prefix;
 mod prior;
 pub mod process;
 pub mod pull;
+mod pythonic;
 pub mod quant;
 pub mod restart;
 pub mod scripted;
@@ -55,6 +60,7 @@ pub mod sequences;
 pub mod share;
 mod stamp;
 pub mod supervisor;
+pub mod template;
 pub mod thinker;
 pub mod tuned;
 pub mod variant;
@@ -62,6 +68,7 @@ pub mod vocabulary;
 pub mod worker;
 mod writing;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use agentd_tools::spec::Priority;
@@ -71,6 +78,7 @@ use tokio::sync::mpsc;
 use self::constraint::Constraint;
 pub use self::handle::Model;
 use self::handle::{Posted, Rung};
+use self::offer::Offer;
 
 /// Asks that may wait while `model.parallel` others are in hand. A small board answers one in about a second, and a
 /// person does not wait longer than this many; the next one is told `busy`.
@@ -92,6 +100,9 @@ pub struct Ask {
     pub messages: Vec<Message>,
     /// What the answer may be.
     pub grammar: Constraint,
+    /// The same for a model that nobody tuned on our prompts, and that has a way of its own to be offered tools: it gets this
+    /// in place of messages and grammar. The answer is in our syntax all the same.
+    pub offer: Option<Arc<Offer>>,
     /// The most tokens that the answer may have. With 0 no answer is written: the state that the messages
     /// leave is computed, and kept for the asks that begin with them.
     pub max_tokens: u32,

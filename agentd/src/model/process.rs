@@ -22,6 +22,7 @@ use tokio::time::timeout;
 use tokio_util::codec::{Decoder, FramedRead};
 
 use super::frame::{self, FrameDecoder, FrameError, FromWorker, ToWorker};
+use super::native::Native;
 use super::restart::Death;
 use super::worker::UNUSABLE;
 
@@ -127,8 +128,8 @@ impl Process {
         }
     }
 
-    /// Waits until the worker has loaded its model, and gives the file's hash.
-    pub async fn loaded(&mut self) -> Result<String, Death> {
+    /// Waits until the worker has loaded its model, and gives the file's hash, and how it wants to be offered tools.
+    pub async fn loaded(&mut self) -> Result<(String, Option<Native>), Death> {
         loop {
             match self.next().await {
                 Said::Frame(FromWorker::Loading { percent }) => {
@@ -141,10 +142,11 @@ impl Process {
                     threads,
                     device,
                     load_ms,
+                    native,
                 }) => {
                     info!(model = name.as_str(), n_ctx = n_ctx, threads = threads,
-                          device = device.as_str(), load_ms = load_ms; "model ready");
-                    return Ok(sha256);
+                          device = device.as_str(), load_ms = load_ms, native:? = native; "model ready");
+                    return Ok((sha256, native));
                 }
                 Said::Frame(frame) => {
                     return Err(self.kill(&format!("it said {frame:?} before it was ready")).await);

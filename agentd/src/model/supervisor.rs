@@ -216,13 +216,14 @@ impl Supervisor {
                 }
             }
         };
-        let sha256 = match loaded {
+        let (sha256, native) = match loaded {
             Some(loaded) => loaded.map_err(End::Died)?,
             None => {
                 let why = format!("it had not loaded its model within {LOAD_TIMEOUT:?}");
                 return Err(End::Died(worker.kill(&why).await));
             }
         };
+        self.in_hand.offers(native);
         // The config's name is the one that people know; the file's own goes to the log.
         self.state.send_replace(State::Ready { name: self.name.clone(), sha256 });
         self.metrics.model_ready.set(1);

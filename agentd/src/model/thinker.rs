@@ -59,6 +59,8 @@ pub struct Request {
     pub id: u64,
     /// The prompt.
     pub messages: Vec<Message>,
+    /// The tools that the model's own template renders along with them.
+    pub tools: Option<serde_json::Value>,
     /// The grammar that the answer obeys.
     pub grammar: Constraint,
     /// The most tokens that the answer may have; 0 where only the state that the messages leave is wanted.
@@ -192,6 +194,7 @@ mod tests {
         Request {
             id,
             messages: Vec::new(),
+            tools: None,
             grammar: Constraint::default(),
             max_tokens: 1,
             priority,

@@ -145,6 +145,7 @@ fn work(
                 threads: 1,
                 device: "script".into(),
                 load_ms: load_ms(),
+                native: None,
             },
         )?;
         return serve(&mut script, asks, signals, out);
@@ -201,6 +202,7 @@ fn work(
         threads,
         device: plan.told,
         load_ms: load_ms(),
+        native: engine.native(),
     };
     tell(out, &ready)?;
     serve(&mut engine, asks, signals, out)
@@ -321,6 +323,7 @@ fn read_frames(socket: UnixStream, signals: Arc<Signals>) -> mpsc::Receiver<Requ
                 Ok(Some(ToWorker::Ask {
                     id,
                     messages,
+                    tools,
                     grammar,
                     max_tokens,
                     priority,
@@ -332,6 +335,7 @@ fn read_frames(socket: UnixStream, signals: Arc<Signals>) -> mpsc::Receiver<Requ
                     let ask = Request {
                         id,
                         messages,
+                        tools,
                         grammar,
                         max_tokens,
                         priority,

@@ -22,6 +22,7 @@ fn request(max_tokens: u32) -> Request {
     Request {
         id: 1,
         messages: Vec::new(),
+        tools: None,
         grammar: Constraint::default(),
         max_tokens,
         priority: Priority::Normal,

@@ -20,6 +20,7 @@ use crate::ground::Grounds;
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::model::config::{ModelConfig, Source};
+use crate::model::offer::Offer;
 use crate::model::supervisor::Supervisor;
 use crate::model::{Answer, Ask, Model, ModelError, State, grammar};
 
@@ -93,7 +94,10 @@ pub async fn ask(
 ) -> Result<Given, ModelError> {
     let mut preamble = prompt::preamble(question.tools);
     let openings = grammar::openings(question.tools);
-    let prepared = model.prepare(preamble.clone(), openings, Instant::now() + PATIENCE).await;
+    let still = Offer::of(question.tools.into(), config.max_calls);
+    let offer = Some(Arc::new(still.clone()));
+    let patience = Instant::now() + PATIENCE;
+    let prepared = model.prepare(preamble.clone(), openings, offer, patience).await;
     // A prompt that has no room is refused once more, and told as the answer.
     prepared.map(drop).or_else(|error| match error {
         ModelError::Refused(_) => Ok(()),
@@ -106,10 +110,16 @@ pub async fn ask(
     let grounds = config.grounded.then(|| Grounds::of(question.say).and_before(earlier));
     let specs: Vec<&ToolSpec> = question.tools.iter().collect();
     let grammar = grammar::calls(&specs, config.max_calls, grounds.as_ref());
+    let before = question.before.iter();
+    let before =
+        before.map(|(say, answer)| (say.clone(), grammar::parse_calls(answer).unwrap_or_default()));
+    let offer =
+        Offer { grounds, before: before.collect(), say: Some(question.say.to_owned()), ..still };
     let asked = Instant::now();
     let ask = Ask {
         messages: prompt::messages(&preamble, question.say),
         grammar: grammar.into(),
+        offer: Some(Arc::new(offer)),
         max_tokens: config.max_tokens,
         priority: Priority::Normal,
         deadline: asked + PATIENCE,

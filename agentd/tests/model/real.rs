@@ -62,7 +62,8 @@ async fn a_worker_that_starts_again_restores_its_prompt_and_gives_the_same_answe
         }
         let running = keeping(folder.path()).await;
         let deadline = Instant::now() + Duration::from_secs(60);
-        let usage = running.model.prepare(prompt.clone(), Vec::new(), deadline).await.unwrap();
+        let usage =
+            running.model.prepare(prompt.clone(), Vec::new(), None, deadline).await.unwrap();
         if life == "first" {
             tokens = usage.prefilled;
         }
@@ -162,8 +163,11 @@ async fn the_static_part_outlives_other_prompts_and_a_turn_goes_on_where_its_ses
     let tools = greenhouse();
     let lark = grammar::calls(&tools.iter().collect::<Vec<_>>(), 1, None);
     let prompt = vec![system_prompt(&tools)];
-    let whole =
-        running.model.prepare(prompt.clone(), Vec::new(), ask("", "").deadline).await.unwrap();
+    let whole = running
+        .model
+        .prepare(prompt.clone(), Vec::new(), None, ask("", "").deadline)
+        .await
+        .unwrap();
     let first = [prompt.clone(), vec![user("turn on the pump")]].concat();
     let answer = running.ask_messages(first.clone(), &lark).await.unwrap();
     assert!(answer.usage.reused >= whole.prefilled - 1, "{:?}", answer.usage);

@@ -36,14 +36,15 @@ async fn what_the_model_likes_without_a_request_is_learnt_once_and_taken_back() 
         if life == "damaged" {
             std::fs::write(&kept()[0], "{").unwrap();
         }
-        let usage = running.model.prepare(prompt.clone(), told.clone(), deadline).await.unwrap();
+        let usage =
+            running.model.prepare(prompt.clone(), told.clone(), None, deadline).await.unwrap();
         assert_eq!(usage.reused > 0, life != "without", "{life}: the state is kept");
         if life == "first" {
             liked = std::fs::read_to_string(&kept()[0]).unwrap();
         }
         answers.push(running.ask_messages(question.to_vec(), &lark).await.unwrap());
         // Nothing is computed for what is known.
-        let again = running.model.prepare(prompt.clone(), told, deadline).await.unwrap();
+        let again = running.model.prepare(prompt.clone(), told, None, deadline).await.unwrap();
         assert_eq!((again.prefilled, again.decodes), (0, 0), "{life}");
         running.stop().await;
         assert_eq!(kept().len(), usize::from(life != "without"), "{life}");
@@ -78,7 +79,7 @@ async fn agents_that_share_a_worker_are_asked_by_turns_and_answer_as_if_alone() 
     let mut alone = Vec::new();
     for tools in [&all, &few] {
         let (prompt, openings) = (vec![system_prompt(tools)], grammar::openings(tools));
-        running.model.prepare(prompt, openings, deadline).await.unwrap();
+        running.model.prepare(prompt, openings, None, deadline).await.unwrap();
         alone.push(asked(&running, tools).await);
     }
     assert!(alone.iter().all(|(_, _, reused)| *reused > 100), "{alone:?}");
@@ -148,6 +149,7 @@ async fn an_urgent_ask_is_corrected_like_all_others_though_it_came_before_the_st
     let question = || Ask {
         messages: vec![system_prompt(&tools), user("turn on the pump")],
         grammar: lark.as_str().into(),
+        offer: None,
         max_tokens: 64,
         priority: Priority::High,
         deadline: Instant::now() + Duration::from_secs(30),
@@ -155,7 +157,7 @@ async fn an_urgent_ask_is_corrected_like_all_others_though_it_came_before_the_st
     };
     let (early, usage) = tokio::join!(
         running.model.ask(question()),
-        running.model.prepare(prompt.clone(), openings, deadline)
+        running.model.prepare(prompt.clone(), openings, None, deadline)
     );
     let (early, usage) = (early.unwrap(), usage.unwrap());
     assert_eq!(usage.reused, 0, "it was computed for the first time");

@@ -170,6 +170,7 @@ pub(crate) fn ask(words: &str, grammar: &str) -> Ask {
     Ask {
         messages: vec![user(words)],
         grammar: grammar.into(),
+        offer: None,
         max_tokens: 16,
         priority: Priority::Normal,
         deadline: Instant::now() + PATIENCE,
