@@ -137,9 +137,9 @@ def is_held(craft):
     return crc32(craft.name.encode()) % HELD_EVERY == 0
 
 
-def draw(rng, held=False):
-    """One of the machines, or of those that are held back, with some of its tools left out and in another order."""
-    craft = rng.choice([craft for craft in crafts() if is_held(craft) == held])
+def draw(rng, held=False, is_program=False):
+    """One of the machines or programs, or of those that are held back, with some of its tools left out and in another order."""
+    craft = rng.choice([craft for craft in crafts() if is_held(craft) == held and craft.is_program == is_program])
     tools = rng.sample(craft.tools, min(programs.offered(rng), len(craft.tools))) if craft.is_program else chosen(rng, craft.tools)
     return build(rng, craft, tools, [arch for arch in craft.tools if arch not in tools])
 

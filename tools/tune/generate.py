@@ -16,8 +16,9 @@ import toolsets
 
 # How many of a hundred toolsets are one of the six machines that are known word for word.
 KNOWN_SHARE = 6
-# How many are a machine that was written down whole.
-CRAFT_SHARE = 78
+# How many are a machine that was written down whole, and how many a program.
+CRAFT_SHARE = 68
+PROGRAM_SHARE = 12
 # How many of a hundred sentences that stand alone, and begin as if they did not, come after another one.
 AFTER_OTHERS_SHARE = 70
 # By what production knows a sentence that may go on with the one before.
@@ -64,13 +65,18 @@ def after_others(rng, made):
 
 
 def drawn(rng, held):
-    """A toolset: a machine that is known word for word, one that was written down whole, or one of archetypes; or one
-    of those that were written down and are held back."""
+    """A toolset: a machine that is known word for word, a machine or a program that was written down whole, or a machine of
+    archetypes; or one of the machines that were written down and are held back."""
     if held:
         return crafts.draw(rng, held)
     share = rng.random() * 100
-    source = machines if share < KNOWN_SHARE else crafts if share < KNOWN_SHARE + CRAFT_SHARE else toolsets
-    return source.draw(rng)
+    if share < KNOWN_SHARE:
+        return machines.draw(rng)
+    if share < KNOWN_SHARE + CRAFT_SHARE:
+        return crafts.draw(rng)
+    if share < KNOWN_SHARE + CRAFT_SHARE + PROGRAM_SHARE:
+        return crafts.draw(rng, is_program=True)
+    return toolsets.draw(rng)
 
 
 def records(seed, count, pairs_each, kinds=False, avoid=frozenset(), held=False):
