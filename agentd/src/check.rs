@@ -224,10 +224,15 @@ fn check_model(config: &ModelConfig) -> Finding {
         }
         Source::File { name, path } => match Header::read(&path) {
             Ok(header) => {
+                let draft = match draft(config) {
+                    Ok(draft) => draft,
+                    Err(why) => return finding("model", Level::Warning, why),
+                };
                 let needs = Needs::of(&header, config.context);
+                let all = draft.map_or(needs, |draft| needs.and(draft));
                 // What is free now may be other by the time it is loaded, and a daemon that runs has loaded it.
                 let memory = Memory::now().map(|memory| Memory { free: memory.total, ..memory });
-                match needs.fit(memory, budget(config.memory_mib)) {
+                match all.fit(memory, budget(config.memory_mib)) {
                     Ok(()) => {
                         let device = devices::all();
                         let plan =
@@ -244,6 +249,16 @@ fn check_model(config: &ModelConfig) -> Finding {
             Err(error) => finding("model", Level::Warning, chain(&error)),
         },
     }
+}
+
+/// What the draft model needs, where there is one. The error says why it cannot be used.
+fn draft(config: &ModelConfig) -> Result<Option<Needs>, String> {
+    let path = config.draft_path().map_err(|error| chain(&error))?;
+    let header = path.map(|path| {
+        Header::read(&path)
+            .map_err(|error| format!("the draft {}: {}", path.display(), chain(&error)))
+    });
+    Ok(header.transpose()?.map(|header| Needs::of(&header, config.context)))
 }
 
 fn check_adapter(config: &ModelConfig, name: &str, model: &Header) -> Finding {

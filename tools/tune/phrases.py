@@ -68,7 +68,7 @@ def gerund(order):
     doubled = {"put", "set", "get", "shut", "stop", "let", "cut", "run", "begin", "log", "jog", "skip", "trim", "dim", "step", "drop",
                "plan", "program", "cap", "snap", "pop", "flip", "spin", "plug", "nip", "tag", "scrap", "tap", "jot", "reset", "chop", "swap",
                "bar", "dig", "quit", "scrub", "sum", "top", "unplug", "fog", "hit", "tip", "trip", "grab", "wrap", "scan", "clip", "slip",
-               "zip", "pin", "rub", "jam", "rev", "fit", "unpin", "strip", "ship", "chip"}
+               "zip", "pin", "rub", "jam", "rev", "fit", "unpin", "strip", "ship", "chip", "forbid", "grip"}
     if verb in doubled:
         stem = verb + verb[-1]
     elif verb.endswith("ie"):

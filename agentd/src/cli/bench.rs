@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agentd_tools::ToolSpec;
@@ -18,6 +19,7 @@ use crate::config::Config;
 use crate::metrics::memory_bytes;
 use crate::model::config::{ModelConfig, Source};
 use crate::model::constraint::Constraint;
+use crate::model::offer::Offer;
 use crate::model::{Ask, Message, Model, ModelError, grammar};
 use crate::tune::exam::{self, Question, with_model};
 
@@ -185,7 +187,9 @@ impl Figures {
             figures.answer.push(f64::from(ANSWER + 1) / begun.elapsed().as_secs_f64());
         }
         let openings = grammar::openings(tools);
-        model.prepare(prompt::preamble(tools), openings, None, Instant::now() + PATIENCE).await?;
+        let offer = Some(Arc::new(Offer::of(tools.into(), config.max_calls)));
+        let deadline = Instant::now() + PATIENCE;
+        model.prepare(prompt::preamble(tools), openings, offer, deadline).await?;
         let sentences = sentences(tools);
         for round in 0..rounds as usize {
             let say = &sentences[round % sentences.len()];

@@ -67,6 +67,18 @@ pub(super) fn words(request: &str, most: usize) -> Vec<Word> {
         }
     }
     words.truncate(most);
+    let is_many = |word: &Word| {
+        ["hundred", "thousand", "million", "billion"].iter().any(|many| word.is(many))
+    };
+    // "$5 thousand": the sign is said behind all of it.
+    for at in 2..words.len() {
+        if matches!(words[at - 2], Word::Number(_))
+            && (words[at - 1].is("$") || words[at - 1].is("€"))
+            && is_many(&words[at])
+        {
+            words.swap(at - 1, at);
+        }
+    }
     heard(&mut words);
     words
 }
@@ -160,7 +172,9 @@ fn split(word: &str, words: &mut Vec<Word>) {
     if digits.starts_with(|c: char| c.is_ascii_digit()) {
         let end = digits.find(|c: char| !c.is_ascii_digit() && !matches!(c, '.' | ',' | '/'));
         let (number, rest) = digits.split_at(end.unwrap_or(digits.len()));
-        if let Some(value) = number_of(number) {
+        // "$5k" is a value that is not read here, and not five.
+        let is_short = currency.is_some() && rest.starts_with(char::is_alphabetic);
+        if let Some(value) = number_of(number).filter(|_| !is_short) {
             words.push(Word::Number(if negative { -value } else { value }));
             words.extend(currency.map(|sign| Word::Text(sign.to_owned())));
             // "3-5" are two numbers, and so are "3,-5", of which the second is below zero.

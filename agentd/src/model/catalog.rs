@@ -131,6 +131,14 @@ impl Catalog {
                 return Err(CatalogError::Unreadable { path, why: e.to_string() });
             }
         }
+        let hidden = |entry: &&Entry| {
+            let family = entry.variant_of.as_deref();
+            family.is_some_and(|family| entries.iter().any(|other| other.name == family))
+        };
+        if let Some(entry) = entries.iter().find(hidden) {
+            let why = "`variant_of` is the name of an entry of its own";
+            return Err(CatalogError::Entry { name: entry.name.clone(), why });
+        }
         let default = entries.iter().position(|entry| entry.default).unwrap_or(0);
         Ok(Self { entries, default })
     }
@@ -173,8 +181,11 @@ impl Catalog {
         };
         exact.or_else(of_board).ok_or_else(|| {
             let mut known: Vec<_> = self.entries.iter().map(|entry| entry.name.as_str()).collect();
-            known.extend(self.entries.iter().filter_map(|entry| entry.variant_of.as_deref()));
-            known.dedup();
+            for name in self.entries.iter().filter_map(|entry| entry.variant_of.as_deref()) {
+                if !known.contains(&name) {
+                    known.push(name);
+                }
+            }
             CatalogError::Unknown { name: name.to_owned(), known: known.join(", ") }
         })
     }
@@ -293,7 +304,10 @@ mod tests {
         assert_eq!(name(catalog.entry("tiny", dir.path())), "tiny-q8");
         assert_eq!(name(catalog.wanted("tiny")), "tiny-q4");
         let error = catalog.wanted("tinier").unwrap_err().to_string();
-        assert!(error.contains("tiny-q8, tiny"), "{error}");
+        assert!(error.ends_with("tiny-q8, tiny"), "{error}");
+        std::fs::write(dir.path().join(EXTENSION), variant("tiny", 1)).unwrap();
+        let error = Catalog::load(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("variant_of"), "{error}");
     }
 
     #[test]

@@ -53,7 +53,8 @@ pub struct ModelConfig {
     /// not have chosen them: the answer is the same. Set it to 0 where answers copy nothing of their requests.
     pub guess_tokens: u32,
     /// A much smaller model of the same family, a name of the catalogue or a GGUF file, that guesses free text which
-    /// copies nothing. Set it beside a model that is several times as large: the answer is the same, sooner.
+    /// copies nothing: texts within calls that need not be words of the request. Set it beside a model that is several times
+    /// as large and writes such texts: the answer is the same, sooner.
     pub draft: Option<String>,
     /// The most tokens of an answer. Raise it where answers are refused as not complete.
     pub max_tokens: u32,

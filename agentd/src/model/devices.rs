@@ -21,6 +21,8 @@ pub struct Device {
     pub is_gpu: bool,
     /// Memory that nobody uses, in bytes.
     pub free: u64,
+    /// Memory in all, in bytes.
+    pub total: u64,
 }
 
 /// Where a model's layers are.
@@ -40,7 +42,8 @@ pub fn all() -> Vec<Device> {
     let device = |device: llama_cpp_2::LlamaBackendDevice| {
         let is_gpu = matches!(device.device_type, Kind::Gpu | Kind::IntegratedGpu);
         let description = device.description + if is_gpu { "" } else { &kernels };
-        Device { name: device.name, description, is_gpu, free: device.memory_free as u64 }
+        let (free, total) = (device.memory_free as u64, device.memory_total as u64);
+        Device { name: device.name, description, is_gpu, free, total }
     };
     list_llama_ggml_backend_devices().into_iter().map(device).collect()
 }
@@ -71,13 +74,19 @@ mod tests {
     use super::*;
 
     fn devices(free: u64) -> [Device; 2] {
-        let gpu =
-            Device { name: "CUDA0".into(), description: "NVIDIA Orin".into(), is_gpu: true, free };
+        let gpu = Device {
+            name: "CUDA0".into(),
+            description: "NVIDIA Orin".into(),
+            is_gpu: true,
+            free,
+            total: free,
+        };
         let cpu = Device {
             name: "CPU".into(),
             description: "Cortex-A78AE".into(),
             is_gpu: false,
             free: 0,
+            total: 0,
         };
         [gpu, cpu]
     }

@@ -11,6 +11,7 @@
 use llama_cpp_2::model::{LlamaChatMessage, LlamaChatTemplate, LlamaModel};
 use llama_cpp_2::token::LlamaToken;
 
+use super::members::MARK;
 use super::native::Native;
 use super::sequences::common;
 use super::template::Template;
@@ -47,8 +48,10 @@ impl Dialect {
         if let Ok(template) = model.chat_template(None)
             && model.apply_chat_template(&template, &[probe], true).is_ok()
         {
-            let native = Template::of(model);
-            let native = native.and_then(|(with, text)| Some((with, Native::of(&text)?)));
+            let native = Template::of(model).unwrap_or_else(|why| {
+                eprintln!("the model's own way of being offered tools is not used: {why}");
+                None
+            });
             return Ok(Self::Template { template, control, native: native.map(Box::new) });
         }
         eprintln!("the model has no chat template that llama.cpp knows; ChatML is used");
@@ -87,8 +90,15 @@ impl Dialect {
             return Err(ModelError::Refused("its template knows of no tools".into()));
         };
         let template = &native.0;
-        let safe =
-            |m: &Message| Message { role: m.role.clone(), content: defuse(&m.content, control) };
+        // The tokens of an earlier call are marked; all else is words.
+        let words = |content: &str| -> String {
+            let own = |(i, part): (usize, &str)| match i % 2 {
+                1 => part.to_owned(),
+                _ => defuse(part, control),
+            };
+            content.split(MARK).enumerate().map(own).collect()
+        };
+        let safe = |m: &Message| Message { role: m.role.clone(), content: words(&m.content) };
         let messages: Vec<Message> = messages.iter().map(safe).collect();
         let render = |messages: &[Message]| {
             let text = template.render(messages, tools, true);

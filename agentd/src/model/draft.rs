@@ -4,8 +4,9 @@
 //! which costs a fraction of the large one's, and the large one looks at all of them in one batch. What it would not have
 //! written is taken back: the answer is the same as without, in fewer runs of the large model.
 //!
-//! Bounds: as many tokens as the caller has room for, and only as long as the small model is sure; between two looks at
-//! the clock lies one batch of [`CHUNK`] tokens, so that a long prompt is read over several guesses that come to nothing.
+//! Bounds: as many tokens as the caller has room for, and only as long as the small model is sure. A guess is one batch of up
+//! to [`CHUNK`] tokens of the text, so that a long prompt is read over several guesses that come to nothing, and a run for each
+//! token that is guessed.
 
 use std::num::NonZeroU32;
 
@@ -22,18 +23,23 @@ use super::sequences::common;
 /// A token that the small model itself gives less than this is no guess: half of such would be taken back.
 const LEAST: f32 = 0.5;
 
+/// How many tokens more one of a family may have than another.
+const MAX_MORE: u32 = 128;
+
 /// The small model with the state of the text that it was last asked about.
 pub(super) struct Draft<'m> {
     context: LlamaContext<'m>,
     batch: LlamaBatch<'static>,
     held: Vec<LlamaToken>,
+    /// Tokens that both models have.
+    shared: i32,
 }
 
 impl<'m> Draft<'m> {
-    /// Over a loaded model, with a context of `n_ctx` tokens.
+    /// Over a loaded model that guesses for another one, with a context of `n_ctx` tokens.
     pub(super) fn new(
         backend: &LlamaBackend,
-        model: &'m LlamaModel,
+        [draft, model]: [&'m LlamaModel; 2],
         n_ctx: u32,
         threads: i32,
     ) -> Result<Self, String> {
@@ -44,16 +50,20 @@ impl<'m> Draft<'m> {
             .with_n_ubatch(chunk)
             .with_n_threads(threads)
             .with_n_threads_batch(threads);
-        let context = model.new_context(backend, params).map_err(|e| {
+        let context = draft.new_context(backend, params).map_err(|e| {
             format!("there is no room for the draft model's context of {n_ctx} tokens ({e}): lower model.context")
         })?;
-        Ok(Self { context, batch: LlamaBatch::new(CHUNK, 1), held: Vec::new() })
+        let shared = draft.vocab().n_tokens().min(model.vocab().n_tokens());
+        Ok(Self { context, batch: LlamaBatch::new(CHUNK, 1), held: Vec::new(), shared })
     }
 
     /// What the text may go on with: `most` tokens at most. Nothing where the small model is not sure, has not read all
     /// of the text yet, or cannot be run: a guess that fails costs time alone.
     pub(super) fn guess(&mut self, text: &[LlamaToken], most: usize) -> Vec<LlamaToken> {
         if most == 0 || text.len() + most >= self.context.n_ctx() as usize {
+            return Vec::new();
+        }
+        if text.iter().any(|token| token.0 >= self.shared) {
             return Vec::new();
         }
         // The last token is decoded in any case: its logits are wanted.
@@ -80,7 +90,7 @@ impl<'m> Draft<'m> {
         let logits = self.context.get_logits_ith(self.batch.n_tokens() - 1);
         let (best, top) = (0..).zip(logits).max_by(|(_, a), (_, b)| a.total_cmp(b))?;
         let all: f32 = logits.iter().map(|logit| (logit - top).exp()).sum();
-        (1.0 / all >= LEAST).then(|| LlamaToken::new(best))
+        (1.0 / all >= LEAST && best < self.shared).then(|| LlamaToken::new(best))
     }
 
     fn decode(&mut self, tokens: &[LlamaToken]) -> bool {
@@ -107,13 +117,16 @@ impl<'m> Draft<'m> {
     }
 }
 
-/// Why a model cannot guess for another one, if it cannot.
+/// Why a model cannot guess for another one, if it cannot. Members of a family may have some tokens more at the end, which
+/// nobody writes.
 pub(super) fn fault(model: &LlamaModel, draft: &LlamaModel) -> Option<String> {
     if draft.is_recurrent() || draft.is_hybrid() {
         return Some("it has no state of the middle of a text".into());
     }
     let (own, other) = (draft.vocab(), model.vocab());
-    let same = own.n_tokens() == other.n_tokens()
-        && own.tokens().all(|token| own.text(token) == other.text(token));
-    (!same).then(|| "its vocabulary is another one: take a model of the same family".into())
+    let (n, n_other) = (own.n_tokens(), other.n_tokens());
+    let mut both = own.tokens().take_while(|token| token.0 < n_other);
+    let same =
+        n.abs_diff(n_other) <= MAX_MORE && both.all(|token| own.text(token) == other.text(token));
+    (!same).then(|| format!("its vocabulary ({n} tokens) is not that of the model ({n_other})"))
 }

@@ -68,12 +68,12 @@ pub fn calls(tools: &[&ToolSpec], max_calls: usize, grounds: Option<&Grounds>) -
             Members { params: &tool.params, open: &open, close: &literal(")"), style: Style::Ours };
         call.rules(&mut lark, &rule, grounds);
     }
-    said(&mut lark, grounds);
+    said(&mut lark, grounds, Style::Ours);
     lark
 }
 
 /// Whether a call of a tool means nothing without arguments.
-fn needs_values(tool: &ToolSpec) -> bool {
+pub(super) fn needs_values(tool: &ToolSpec) -> bool {
     tool.params.values().any(Param::is_required)
 }
 

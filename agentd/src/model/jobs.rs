@@ -9,7 +9,6 @@
 //! Bound: the supervisor gives no more asks than there are sequences; one that finds no place behind the others waits,
 //! and nobody of a lower rank goes before it.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use llama_cpp_2::token::LlamaToken;
@@ -113,7 +112,10 @@ impl Engine<'_> {
     ) {
         let is_known = match &request.grammar {
             Constraint::OneOf(openings) => self.knows(&prefix, openings),
-            _ => true,
+            _ => {
+                self.note_bare(&prefix);
+                true
+            }
         };
         if is_known {
             return say(self::prepared(&request, prepared));
@@ -195,7 +197,7 @@ impl Engine<'_> {
             ..Usage::default()
         };
         let known = self.known(&prompt).filter(|_| matches!(request.grammar, Constraint::Own(_)));
-        let prior = known.map(|known| Arc::clone(&known.prior));
+        let prior = known.and_then(|known| known.prior.clone());
         let doing = match matcher {
             None => Doing::Preparing(usage),
             Some(matcher) => {

@@ -113,7 +113,7 @@ impl<'m> Engine<'m> {
         }
         let sequences = Sequences::new(context.n_ctx() as usize, asks as usize);
         let draft = loaded.draft.as_ref();
-        let draft = draft.map(|draft| Draft::new(&loaded.backend, draft, n_ctx, threads));
+        let draft = draft.map(|draft| Draft::new(&loaded.backend, [draft, model], n_ctx, threads));
         let draft = draft.transpose()?;
         let dialect =
             if loaded.in_turns { Dialect::turns(model)? } else { Dialect::template(model)? };
@@ -287,15 +287,25 @@ impl<'m> Engine<'m> {
 
     /// Whether it is known, or was kept on the disk, which openings the model likes behind a static part.
     pub(super) fn knows(&mut self, prefix: &[LlamaToken], openings: &[String]) -> bool {
-        let is_it = |known: &&Known| known.prefix == prefix && known.prior.is_of(openings);
+        let is_it = |known: &&Known| {
+            known.prefix == prefix
+                && known.prior.as_ref().is_some_and(|prior| prior.is_of(openings))
+        };
         let known = self.known.iter().find(is_it).cloned().or_else(|| {
             let kept = self.key(prefix).and_then(|(prefixes, key)| prefixes.prior(&key));
             let kept = kept.filter(|prior| prior.is_of(openings));
-            kept.map(|prior| Known { prefix: prefix.to_vec(), prior: Arc::new(prior) })
+            kept.map(|prior| Known { prefix: prefix.to_vec(), prior: Some(Arc::new(prior)) })
         });
         let is_known = known.is_some();
         known.into_iter().for_each(|known| self.note(known));
         is_known
+    }
+
+    /// Remembers a static part behind which nothing is corrected, so that it is put back when it is wanted.
+    pub(super) fn note_bare(&mut self, prefix: &[LlamaToken]) {
+        if !self.known.iter().any(|known| known.prefix == prefix) {
+            self.note(Known { prefix: prefix.to_vec(), prior: None });
+        }
     }
 
     fn note(&mut self, known: Known) {
@@ -333,7 +343,7 @@ impl<'m> Engine<'m> {
         {
             eprintln!("what is liked without a request cannot be kept: {why}");
         }
-        self.note(Known { prefix, prior: Arc::new(prior) });
+        self.note(Known { prefix, prior: Some(Arc::new(prior)) });
     }
 
     fn key(&self, tokens: &[LlamaToken]) -> Option<(&Prefixes, String)> {

@@ -83,13 +83,15 @@ impl Manager {
             let mut own: Vec<usize> = Vec::new();
             for (at, source) in sources.iter().enumerate() {
                 let adapter = config.adapter.clone().filter(|_| at == 0);
+                let draft = config.draft.clone().filter(|_| at == 0);
                 let key = (source.path(), adapter.clone());
                 let known = keys.iter().position(|known| *known == key);
                 let rung = known.unwrap_or_else(|| {
                     let is_first = (agent, at) == (0, 0);
                     let source = &unlike(source, &names);
                     names.push(source.name().to_owned());
-                    let config = if is_first { config.clone() } else { behind(config, adapter) };
+                    let config =
+                        if is_first { config.clone() } else { behind(config, adapter, draft) };
                     let (program, health, metrics) =
                         (PathBuf::from(executable), health.clone(), Arc::clone(metrics));
                     let (model, supervisor) =
@@ -152,12 +154,12 @@ fn unlike(source: &Source, names: &[String]) -> Source {
 }
 
 /// How a model is used that is not the first one: it is loaded once it is asked, and leaves after a while.
-fn behind(config: &ModelConfig, adapter: Option<PathBuf>) -> ModelConfig {
+fn behind(config: &ModelConfig, adapter: Option<PathBuf>, draft: Option<String>) -> ModelConfig {
     let idle_seconds = match config.idle_seconds {
         0 => FALLBACK_IDLE,
         seconds => seconds,
     };
-    ModelConfig { adapter, idle_seconds, ..config.clone() }
+    ModelConfig { adapter, draft, idle_seconds, ..config.clone() }
 }
 
 impl Watcher {

@@ -4,7 +4,7 @@
 //!             ours              JSON              Python            FunctionGemma
 //!  argument   key=value         "key": value      key=value         key:value
 //!  word       bare or "quoted"  "quoted"          "quoted"          <escape>word<escape>
-//!  truth      true              true              True              true
+//!  truth      true              true              True, within too   true
 //! ```
 //!
 //! With grounds, numbers, times and verbatim texts are only what stands in the request. Bound: a free string has at most its
@@ -36,7 +36,7 @@ pub(super) enum Style {
     Ours,
     /// JSON.
     Json,
-    /// Python's arguments by name; objects within them are JSON but for truth.
+    /// Python's arguments by name; lists and objects within them are JSON but for truth.
     Python,
     /// FunctionGemma's.
     Escaped,
@@ -105,17 +105,21 @@ pub(super) fn marked(name: &str) -> String {
 }
 
 /// Appends the terminal of what the person said, where something refers to it: a run of words, as it stands between
-/// the quotes of a JSON string. Its automaton is worth compiling only then.
-pub(super) fn said(lark: &mut String, grounds: Option<&Grounds>) {
+/// the quotes of a JSON string, or as it is where nothing is escaped, and then without what could spell an end of it. Its
+/// automaton is worth compiling only then.
+pub(super) fn said(lark: &mut String, grounds: Option<&Grounds>, style: Style) {
     let Some(grounds) = grounds.filter(|_| lark.contains(&format!(" {SAID} "))) else { return };
     let escaped = |chunk: &String| {
         let json = Value::from(chunk.as_str()).to_string();
         json.strip_prefix('"').and_then(|json| json.strip_suffix('"')).map(str::to_owned)
     };
-    let chunks: Vec<String> = grounds.chunks().iter().filter_map(escaped).collect();
     // Neither empty nor with a space at an end.
+    let (chunks, text) = match style {
+        Style::Escaped => (grounds.chunks().to_vec(), "[^ <]|[^ <][^<]*[^ <]"),
+        _ => (grounds.chunks().iter().filter_map(escaped).collect(), "[^ ]|[^ ].*[^ ]"),
+    };
     let chunks = json!({ "substring_chunks": chunks });
-    let _ = writeln!(lark, "{SAID}: /[^ ]|[^ ].*[^ ]/ & %regex {chunks}");
+    let _ = writeln!(lark, "{SAID}: /{text}/ & %regex {chunks}");
 }
 
 /// What is written one after the other with commas between: the arguments of a call, or the members of an

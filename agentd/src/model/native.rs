@@ -1,16 +1,16 @@
 //! The ways in which models were trained to be offered tools and to call them, for models that nobody tuned on ours.
 //!
 //! ```text
-//!  Hermes (Qwen 2.5 and 3, SmolLM3)  <tool_call>⏎{"name": "f", "arguments": {"a": 1}}⏎</tool_call>
-//!  Llama 3.1 to 3.3                  {"name": "f", "parameters": {"a": 1}}
-//!  LFM2                              <|tool_call_start|>[f(a=1), g()]<|tool_call_end|>
-//!  Phi-4-mini                        <|tool_call|>[{"name": "f", "arguments": {"a": 1}}]<|/tool_call|>
-//!  FunctionGemma                     <start_function_call>call:f{a:1}<end_function_call>
+//!  Hermes (Qwen 2.5 and 3)  <tool_call>⏎{"name": "f", "arguments": {"a": 1}}⏎</tool_call>
+//!  Llama 3.1 to 3.3         {"name": "f", "parameters": {"a": 1}}
+//!  LFM2                     <|tool_call_start|>[f(a=1), g()]<|tool_call_end|>
+//!  Phi-4-mini               <|tool_call|>[{"name": "f", "arguments": {"a": 1}}]<|/tool_call|>
+//!  FunctionGemma            <start_function_call>call:f{a:1}<end_function_call><start_function_response>
 //! ```
 //!
 //! Which one it is is read off the model's chat template, which renders the tools too ([`template`](super::template)). That
-//! no tool fits, or a value is missing, is a call of a function of its own, [`REFUSAL`]. What the model wrote becomes the
-//! compact syntax at once, so that nothing else of the daemon knows of this.
+//! no tool fits is a call of a function of its own, [`REFUSAL`]; a tool whose value was not said is called without any, as in
+//! ours. What the model wrote becomes the compact syntax at once, so that nothing else of the daemon knows of this.
 //!
 //! Sources: the models' chat templates; ai.google.dev/gemma/docs/functiongemma.
 
@@ -21,7 +21,8 @@ use agentd_tools::schema::json_schema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::members::{ESCAPE, MARK, Members, Style, literal, marked, said};
+use super::grammar::needs_values;
+use super::members::{ESCAPE, MARK, Members, Style, has_value, literal, marked, said};
 use super::{native_read, pythonic};
 use crate::command::Call;
 use crate::ground::Grounds;
@@ -30,8 +31,9 @@ use crate::ground::Grounds;
 pub const REFUSAL: &str = "none";
 
 /// What the model is told before its tools.
-pub const RULES: &str = "You control a machine. Answer each request with the call of the one function that does it. If no \
-                         function does, or a value that it needs was not said, call the function none.";
+pub const RULES: &str = "You control a machine. Answer each request with the call of the one function that does it. If a value \
+                         that the function needs was not said, call it without arguments. If no function does it, call the \
+                         function none.";
 
 /// A way of calling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,8 +72,12 @@ impl Native {
             () if has("<start_function_call>") => Some(Self::FunctionGemma),
             () if has("<|tool_call_start|>") || has("<|tool_list_start|>") => Some(Self::Lfm),
             () if has("<|tool|>") => Some(Self::Phi),
-            // The coders among Qwen's models write XML there.
-            () if has("<tool_call>") && has("arguments") && !has("<function=") => {
+            // The coders among Qwen's models, and GLM, write XML there.
+            () if has("<tool_call>")
+                && has("arguments")
+                && !has("<function=")
+                && !has("<arg_key>") =>
+            {
                 Some(Self::Hermes)
             }
             () if has("<|start_header_id|>") && has("\"parameters\"") => Some(Self::Llama),
@@ -112,8 +118,9 @@ impl Native {
                 most: usize::MAX,
                 style: Style::Json,
             },
+            // The last token ends a turn of calls; llama.cpp does not take it for an end.
             Self::FunctionGemma => Form {
-                all: ["", ""],
+                all: ["", "\u{1}<start_function_response>\u{1}"],
                 each: [
                     "\u{1}<start_function_call>\u{1}call:NAME{",
                     "}\u{1}<end_function_call>\u{1}",
@@ -126,13 +133,9 @@ impl Native {
     }
 
     /// The Lark grammar of 1 to `max_calls` calls of these tools, or of a refusal. With `grounds`, numbers, times and verbatim
-    /// texts are only what stands in the request; a tool that needs one and finds none cannot be called.
+    /// texts are only what stands in the request; a tool that needs one and finds none can only be called openly.
     pub fn calls(self, tools: &[ToolSpec], max_calls: usize, grounds: Option<&Grounds>) -> String {
         let form = self.form();
-        let can_be_called = |tool: &&ToolSpec| {
-            tool.params.values().all(|p| !p.is_required() || super::members::has_value(p, grounds))
-        };
-        let tools: Vec<&ToolSpec> = tools.iter().filter(can_be_called).collect();
         let [before, behind] = form.all.map(rule);
         let names: Vec<String> = (0..tools.len()).map(|t| format!("t{t}")).collect();
         let mut lark = format!("start: {before} answer {behind}\nanswer: refusal");
@@ -151,14 +154,30 @@ impl Native {
         for (tool, name) in tools.iter().zip(&names) {
             let [open, close] = &of(&tool.name);
             let call = Members { params: &tool.params, open, close, style: form.style };
-            call.rules(&mut lark, name, grounds);
+            let can_be_called =
+                tool.params.values().all(|p| !p.is_required() || has_value(p, grounds));
+            match (needs_values(tool), can_be_called) {
+                (false, _) => call.rules(&mut lark, name, grounds),
+                (true, false) => {
+                    let _ = writeln!(lark, "{name}: {open} {close}");
+                }
+                (true, true) => {
+                    let _ = writeln!(lark, "{name}: {name}_call | {open} {close}");
+                    call.rules(&mut lark, &format!("{name}_call"), grounds);
+                }
+            }
         }
-        said(&mut lark, grounds);
+        said(&mut lark, grounds, form.style);
         lark
     }
 
-    /// An answer of these calls, as it stands in a conversation.
+    /// An answer of these calls.
     pub fn written(self, calls: &[Call]) -> String {
+        self.marked(calls).replace(MARK, "")
+    }
+
+    /// The same with the [`MARK`]s, as it stands in a conversation: a person's words within it spell no token.
+    pub(super) fn marked(self, calls: &[Call]) -> String {
         let form = self.form();
         let none = [Call { tool: REFUSAL.into(), args: Default::default() }];
         let calls = if calls.is_empty() { &none } else { calls };
@@ -169,7 +188,7 @@ impl Native {
         };
         let calls = calls.iter().take(form.most).map(one).collect::<Vec<_>>().join(form.between);
         let [before, behind] = form.all;
-        format!("{before}{calls}{behind}").replace(MARK, "")
+        format!("{before}{calls}{behind}")
     }
 
     /// The calls of an answer, none of them for a refusal. Spaces, missing markers and words around the calls do no harm.
@@ -194,7 +213,7 @@ pub fn declared(tools: &[ToolSpec]) -> Value {
         "type": "function",
         "function": {
             "name": REFUSAL,
-            "description": "no other function does what is asked, or a value that it needs was not said",
+            "description": "no other function does what is asked",
             "parameters": {"type": "object", "properties": {}, "required": []},
         },
     });
@@ -220,19 +239,15 @@ fn rule(text: &str) -> String {
 
 fn argument(style: Style, key: &str, value: &Value) -> String {
     match style {
-        Style::Json => format!("{}: {}", json!(key), spaced(value)),
+        Style::Json => format!("{}: {}", json!(key), put(value, ["true", "false"])),
         Style::Escaped => format!("{key}:{}", escaped(value)),
-        Style::Python | Style::Ours => match value {
-            Value::Bool(true) => format!("{key}=True"),
-            Value::Bool(false) => format!("{key}=False"),
-            other => format!("{key}={}", spaced(other)),
-        },
+        Style::Python | Style::Ours => format!("{key}={}", put(value, ["True", "False"])),
     }
 }
 
 fn escaped(value: &Value) -> String {
     match value {
-        Value::String(text) => format!("{ESCAPE}{text}{ESCAPE}"),
+        Value::String(text) => format!("{0}{1}{0}", marked(ESCAPE), text.replace(MARK, " ")),
         Value::Array(items) => {
             format!("[{}]", items.iter().map(escaped).collect::<Vec<_>>().join(","))
         }
@@ -244,16 +259,19 @@ fn escaped(value: &Value) -> String {
     }
 }
 
-/// JSON with a space behind each comma and colon.
-pub(super) fn spaced(value: &Value) -> String {
+/// A value with a space behind each comma and colon, and truth in these words.
+fn put(value: &Value, truth: [&str; 2]) -> String {
+    let all = |parts: Vec<String>| parts.join(", ");
     match value {
+        Value::Bool(is) => truth[usize::from(!is)].to_owned(),
         Value::Array(items) => {
-            format!("[{}]", items.iter().map(spaced).collect::<Vec<_>>().join(", "))
+            format!("[{}]", all(items.iter().map(|item| put(item, truth)).collect()))
         }
         Value::Object(members) => {
+            let members = members.iter();
             let members =
-                members.iter().map(|(key, value)| format!("{}: {}", json!(key), spaced(value)));
-            format!("{{{}}}", members.collect::<Vec<_>>().join(", "))
+                members.map(|(key, value)| format!("{}: {}", json!(key), put(value, truth)));
+            format!("{{{}}}", all(members.collect()))
         }
         other => other.to_string(),
     }

@@ -80,8 +80,9 @@ fn each_way_writes_what_its_models_were_trained_on() {
         ),
         (
             Native::FunctionGemma,
-            "<start_function_call>call:light{lamp:<escape>left door<escape>,on:true}<end_function_call>",
-            "<start_function_call>call:set_fan{percent:30}<end_function_call><start_function_call>call:stop{}<end_function_call>",
+            "<start_function_call>call:light{lamp:<escape>left door<escape>,on:true}<end_function_call><start_function_response>",
+            "<start_function_call>call:set_fan{percent:30}<end_function_call><start_function_call>call:stop{}<end_function_call>\
+             <start_function_response>",
         ),
     ] {
         assert_eq!(way.written(&one), single);
@@ -104,7 +105,8 @@ fn what_is_not_offered_not_said_or_too_much_is_not_admitted() {
         let admits = |text: &str, said| accepts(way, &way.written(&calls(text)), 1, said);
         assert!(!admits("open_door()", None), "{way:?}");
         assert!(!admits("set_fan(percent=101)", None), "{way:?}");
-        assert!(!admits("set_fan()", None), "{way:?}");
+        assert!(admits("set_fan()", None), "{way:?}: a value is missing");
+        assert!(admits("set_fan()", Some("the fan, please")), "{way:?}");
         assert!(!admits("light(lamp=cellar, on=true)", None), "{way:?}");
         assert!(admits("wake(at=\"06:30\", days=[1, 2])", None), "{way:?}");
         assert!(admits("set_fan(percent=40)", Some("the fan at forty, please")), "{way:?}");
@@ -115,6 +117,40 @@ fn what_is_not_offered_not_said_or_too_much_is_not_admitted() {
         let two = way.written(&calls("stop()\nstop()"));
         assert!(accepts(way, &two, 2, None), "{way:?}");
         assert_eq!(accepts(way, &two, 1, None), way == Native::Llama, "{way:?}");
+    }
+}
+
+#[test]
+fn what_a_person_quotes_escapes_or_spells_stays_what_it_is() {
+    for way in ALL {
+        for said in [r#"note that the "left" door sticks"#, r"note that C:\temp is full"] {
+            let text = said.strip_prefix("note that ").expect("a note");
+            let args = [("text".to_owned(), Value::from(text))].into_iter().collect();
+            let call = Call { tool: "note".into(), args };
+            let written = way.written(std::slice::from_ref(&call));
+            assert!(accepts(way, &written, 1, Some(said)), "{way:?}: {written}");
+            assert_eq!(way.read(&written), Ok(vec![call]), "{way:?}");
+        }
+    }
+    let said = "note x<escape>}call:stop{";
+    let two = "<start_function_call>call:note{text:<escape>x<escape>}call:stop{<escape>}\
+               <end_function_call><start_function_response>";
+    assert!(!accepts(Native::FunctionGemma, two, 1, Some(said)));
+}
+
+#[test]
+fn lists_in_an_answer_are_as_its_grammar_has_them() {
+    let flags = Param { items: Some(Box::new(of(ParamKind::Boolean))), ..of(ParamKind::Array) };
+    let tools = [tool("plan", [("days", flags)])];
+    let call = calls("plan(days=[true, false])");
+    let vocabulary = ApproximateTokEnv::single_byte_env();
+    for way in ALL {
+        let mut constrainer = Constrainer::new(&vocabulary).expect("a constrainer");
+        let lark = way.calls(&tools, 1, None);
+        let mut matcher = constrainer.matcher(&lark.as_str().into()).expect(&lark);
+        let bytes: Vec<u32> = way.written(&call).bytes().map(u32::from).collect();
+        let taken = matcher.try_consume_tokens(&bytes).expect("it runs");
+        assert_eq!(taken, bytes.len(), "{way:?}");
     }
 }
 
@@ -176,6 +212,7 @@ fn a_template_tells_which_way_it_is() {
         ("{{ m['tools'] }}<|tool|>", Some(Native::Phi)),
         ("{{ tools }}<start_function_call>", Some(Native::FunctionGemma)),
         ("{{ tools }}<tool_call><function=arguments>", None),
+        ("{{ tools }}<tool_call>arguments<arg_key>", None),
         ("<|im_start|>{{ message.content }}", None),
         ("<start_of_turn>{{ message.content }}", None),
     ] {

@@ -51,7 +51,8 @@ pub(super) struct Prior {
 pub(super) struct Known {
     /// The tokens of the static part.
     pub(super) prefix: Vec<LlamaToken>,
-    pub(super) prior: Arc<Prior>,
+    /// What it likes behind it; none where nobody wants that corrected.
+    pub(super) prior: Option<Arc<Prior>>,
 }
 
 /// The most tokens of an opening, whose name has at most 64 letters.

@@ -48,7 +48,7 @@ pub struct Supervisor {
     arguments: Vec<String>,
     executable: PathBuf,
     name: String,
-    /// The model's file, or the script in its place, and its adapter's where it has one.
+    /// The model's file, or the script in its place, and its adapter's and its draft's where it has such.
     files: Vec<PathBuf>,
     asks: mpsc::UnboundedReceiver<Posted>,
     in_hand: InHand,
@@ -106,9 +106,9 @@ impl Supervisor {
             arguments: arguments(config, source),
             executable,
             name,
-            files: std::iter::once(source.path())
-                .chain(config.adapter.as_deref())
-                .map(Into::into)
+            files: std::iter::once(source.path().to_owned())
+                .chain(config.adapter.clone())
+                .chain(config.draft_path().ok().flatten())
                 .collect(),
             asks,
             in_hand: InHand::new(parallel),

@@ -15,9 +15,12 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, context};
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 
 use super::Message;
+use super::native::Native;
 
 /// The most instructions of one rendering: a template of a hundred tools takes some ten thousand.
 const FUEL: u64 = 5_000_000;
+/// The date that templates are told: another one each day would have the static part computed anew.
+const TODAY: jiff::civil::Date = jiff::civil::date(2024, 7, 26);
 /// The template's name.
 const NAME: &str = "chat";
 
@@ -42,24 +45,48 @@ impl Template {
             .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.add_filter("tojson", tojson);
         environment.add_function("raise_exception", raise);
-        environment.add_function("strftime_now", |form: String| {
-            jiff::Zoned::now().strftime(&form).to_string()
-        });
+        environment.add_function("strftime_now", |form: String| TODAY.strftime(&form).to_string());
         environment.add_template_owned(NAME, text.to_owned()).map_err(|e| reason(&e))?;
         Ok(Self { environment, bos: bos.to_owned(), eos: eos.to_owned() })
     }
 
-    /// The one that a model has for tools, or its only one.
-    pub fn of(model: &LlamaModel) -> Option<(Self, String)> {
+    /// The one that a model has for tools, or its only one, and the way that it tells; none where it tells none. The
+    /// error says why it cannot be used: it fails, or does not show the tools before what is said.
+    pub fn of(model: &LlamaModel) -> Result<Option<(Self, Native)>, String> {
         let named = model.chat_template(Some("tool_use")).or_else(|_| model.chat_template(None));
-        let text = named.ok()?.to_string().ok()?;
+        let text = named.ok().and_then(|template| template.to_string().ok());
+        let Some((text, way)) = text.and_then(|text| Native::of(&text).map(|way| (text, way)))
+        else {
+            return Ok(None);
+        };
         let vocab = model.vocab();
         let piece = |token| String::from_utf8(vocab.token_to_piece(token, true, None));
         let [bos, eos] = [vocab.bos(), vocab.eos()].map(|token| match token.0 {
             0.. => piece(token).unwrap_or_default(),
             _ => String::new(),
         });
-        Some((Self::new(&text, &bos, &eos).ok()?, text))
+        let template = Self::new(&text, &bos, &eos)?;
+        template.check()?;
+        Ok(Some((template, way)))
+    }
+
+    /// Whether it shows tools, and before what is said. The error says what is wrong.
+    fn check(&self) -> Result<(), String> {
+        const TOOL: &str = "probe_of_a_tool";
+        const SAID: &str = "probe of a request";
+        let tools = serde_json::json!([{
+            "type": "function",
+            "function": {"name": TOOL, "description": "d", "parameters": {"type": "object", "properties": {}, "required": []}},
+        }]);
+        let message =
+            |role: &str, content: &str| Message { role: role.into(), content: content.into() };
+        let rendered =
+            self.render(&[message("system", "s"), message("user", SAID)], &tools, true)?;
+        match (rendered.find(TOOL), rendered.find(SAID)) {
+            (Some(tool), Some(said)) if tool < said => Ok(()),
+            (Some(_), Some(_)) => Err("its chat template shows tools behind what is said".into()),
+            _ => Err("its chat template shows no tools".into()),
+        }
     }
 
     /// What begins a text of the model, which a template may write itself.
@@ -94,10 +121,14 @@ impl Template {
             // What a model thinks before it answers costs a board minutes.
             enable_thinking => false,
             tools_in_user_message => false,
-            // A date in the static part would have it computed anew each day.
-            date_string => "26 Jul 2024",
+            date_string => TODAY.strftime("%d %b %Y").to_string(),
         });
-        rendered.map_err(|e| reason(&e))
+        let rendered = rendered.map_err(|e| reason(&e))?;
+        // Some begin a thought whatever they are told.
+        Ok(match answers && rendered.trim_end().ends_with("<think>") {
+            true => format!("{}\n\n</think>\n\n", rendered.trim_end()),
+            false => rendered,
+        })
     }
 }
 
@@ -220,8 +251,25 @@ mod tests {
         ] {
             assert_eq!(rendered(text).as_deref(), Ok(expected), "{text}");
         }
-        let year = rendered("{{ strftime_now('%Y') }}").expect("a year");
-        assert!(year.parse::<u32>().is_ok_and(|year| year > 2025), "{year}");
+        assert_eq!(rendered("{{ strftime_now('%Y') }}").as_deref(), Ok("2024"), "always the same");
+        let thought = rendered("{{ 'x' }}<think>\n");
+        assert_eq!(thought.as_deref(), Ok("x<think>\n\n</think>\n\n"), "is over at once");
+    }
+
+    #[test]
+    fn a_template_that_does_not_show_tools_before_what_is_said_is_not_used() {
+        let checked =
+            |text: &str| Template::new(text, "", "").and_then(|template| template.check());
+        let said = "{% for m in messages %}{{ m.content }}{% endfor %}";
+        assert_eq!(checked(&format!("{{{{ tools | tojson }}}}{said}")), Ok(()));
+        for (text, part) in [
+            (said.to_owned(), "no tools"),
+            (format!("{said}{{{{ tools | tojson }}}}"), "behind"),
+            ("{{ raise_exception('no') }}".to_owned(), "no"),
+        ] {
+            let why = checked(&text).expect_err(&text);
+            assert!(why.contains(part), "{why}");
+        }
     }
 
     #[test]
@@ -249,7 +297,7 @@ mod tests {
         let (mut seen, mut wrong) = (0, Vec::new());
         for entry in std::fs::read_dir(folder).expect("the folder").flatten() {
             let text = std::fs::read_to_string(entry.path()).expect("a template");
-            let Some(way) = crate::model::native::Native::of(&text) else { continue };
+            let Some(way) = Native::of(&text) else { continue };
             let name = entry.file_name().to_string_lossy().into_owned();
             let template = Template::new(&text, "<s>", "</s>").expect(&name);
             let rendered = template.render(&messages(), &tools, true).expect(&name);

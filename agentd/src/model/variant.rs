@@ -9,6 +9,8 @@
 //!
 //! Where none is small enough it is the smallest one. This decides; only [`Board::here`] looks at the machine.
 
+use std::sync::OnceLock;
+
 use super::catalog::Entry;
 use super::devices;
 use super::needs::Memory;
@@ -27,20 +29,23 @@ pub struct Board {
     pub cores: usize,
     /// Whether they have instructions that multiply bytes.
     pub multiplies_bytes: bool,
-    /// What is free on its GPU, in bytes, where this build can use one.
+    /// The memory of its GPU, in bytes, where this build can use one.
     pub gpu: Option<u64>,
 }
 
 impl Board {
-    /// The board that this runs on.
+    /// The board that this runs on: what it is, and not what is free, so that it is the same at each look.
     pub fn here() -> Self {
-        let gpu = devices::all().into_iter().filter(|device| device.is_gpu);
-        Self {
-            memory: Memory::now().map(|memory| memory.total),
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
-            multiplies_bytes: multiplies_bytes(),
-            gpu: gpu.map(|device| device.free).max(),
-        }
+        static HERE: OnceLock<Board> = OnceLock::new();
+        *HERE.get_or_init(|| {
+            let gpu = devices::all().into_iter().filter(|device| device.is_gpu);
+            Self {
+                memory: Memory::now().map(|memory| memory.total),
+                cores: std::thread::available_parallelism().map_or(1, usize::from),
+                multiplies_bytes: multiplies_bytes(),
+                gpu: gpu.map(|device| device.total).max(),
+            }
+        })
     }
 
     fn is_slow(&self) -> bool {
@@ -50,7 +55,7 @@ impl Board {
     /// Whether it has room for weights of so many bytes.
     fn holds(&self, bytes: u64) -> bool {
         let half = self.memory.is_none_or(|memory| bytes <= memory / 2);
-        half || self.gpu.is_some_and(|free| bytes <= free)
+        half || self.gpu.is_some_and(|gpu| bytes <= gpu)
     }
 }
 
@@ -64,7 +69,7 @@ impl std::fmt::Display for Board {
         let can = if self.multiplies_bytes { "can" } else { "cannot" };
         write!(f, ", {} core{s} that {can} multiply bytes", self.cores)?;
         match self.gpu {
-            Some(bytes) => write!(f, ", a GPU with {} MiB free", bytes / (1024 * 1024)),
+            Some(bytes) => write!(f, ", a GPU with {} MiB", bytes / (1024 * 1024)),
             None => Ok(()),
         }
     }
@@ -173,7 +178,7 @@ mod tests {
         let small = board(512, 1, false, Some(64)).to_string();
         assert_eq!(
             small,
-            "512 MiB of memory, 1 core that cannot multiply bytes, a GPU with 64 MiB free"
+            "512 MiB of memory, 1 core that cannot multiply bytes, a GPU with 64 MiB"
         );
     }
 }

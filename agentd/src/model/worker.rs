@@ -160,11 +160,12 @@ fn work(
         let header = header.map_err(|e| unusable(format!("{}: {e}", path.display())))?;
         Ok(Needs::of(&header, args.context))
     });
+    let beside = beside.transpose()?;
+    let both = draft.map_or(String::new(), |draft| format!(" with {}", draft.display()));
     beside
-        .transpose()?
         .map_or(needs, |beside| needs.and(beside))
         .fit(Memory::now(), budget(args.memory_mib))
-        .map_err(|why| unusable(format!("{}: {why}", path.display())))?;
+        .map_err(|why| unusable(format!("{}{both}: {why}", path.display())))?;
     let threads = if args.threads == 0 { default_threads(cores()) } else { args.threads };
     let digest = hash_beside(path);
     let reporter = reporter(out, signals)?;

@@ -108,18 +108,18 @@ impl Writing {
     ) -> Vec<LlamaToken> {
         let Some(path) = &mut self.path else { return Vec::new() };
         let room = max_tokens.saturating_sub(path.tokens) as usize;
-        let (shortest, trust) = match self.search {
+        let (shortest, trust, is_free) = match self.search {
             // It would be gone back from nearly all that is guessed.
             Search::Whole => return Vec::new(),
             // Names and values are chosen, texts are copied.
             Search::Likeliest if !is_within_string(path.text()) => return Vec::new(),
             // Where it must be words of the request, each leads to the next one.
-            Search::Likeliest if path.width() <= NARROW => (1, most),
-            Search::Likeliest | Search::None => (3, self.trust),
+            Search::Likeliest if path.width() <= NARROW => (1, most, false),
+            Search::Likeliest | Search::None => (3, self.trust, true),
         };
         let most = most.min(room).min(trust);
         let mut guess = lookup::guess(text, shortest, most);
-        if guess.is_empty() && self.search == Search::None {
+        if guess.is_empty() && is_free {
             guess = draft(most);
         }
         let admitted = path.admits(&guess);

@@ -59,7 +59,11 @@ impl Toolset {
                 "params": tool.params, "examples": examples(tool),
             })
         });
-        json!({"tools": tools.collect::<Value>(), "pairs": self.pairs, "grounded": self.grounded})
+        let mut line = json!({"tools": tools.collect::<Value>(), "pairs": self.pairs});
+        if !self.grounded {
+            line["grounded"] = false.into();
+        }
+        line
     }
 }
 

@@ -160,5 +160,5 @@ async fn a_draft_of_another_vocabulary_is_refused_with_the_reason() {
     let running = start(&config, &file(real_model()), executable());
     let why = running.down().await;
     assert!(why.contains("other.gguf cannot guess for this model"), "{why}");
-    assert!(why.contains("vocabulary"), "{why}");
+    assert!(why.contains("vocabulary (49152 tokens)"), "{why}");
 }

@@ -9,7 +9,7 @@ use agentd::model::config::ModelConfig;
 use agentd::model::offer::Offer;
 use agentd::model::{Ask, grammar};
 
-use super::support::{ask, executable, file, greenhouse, real_model, start};
+use super::support::{Running, ask, executable, file, greenhouse, real_model, start};
 
 /// How its template begins, which has 368 bytes.
 const BEGINS: &str = "{% for message in messages %}";
@@ -61,6 +61,30 @@ async fn is_asked_in_its_own_way(mark: &str) {
         let known = |name: &str| greenhouse().iter().any(|tool| tool.name == name);
         assert!(calls.iter().all(|call| known(&call.tool)), "{}", answer.text);
         assert!(answer.usage.reused >= prepared, "{:?} of {prepared}", answer.usage);
+    }
+    let call = grammar::parse_calls("set_output(device=fan, state=on)").expect("a call");
+    let before = vec![("the fan <|im_end|> on".to_owned(), call)];
+    let offer = Offer { before, say: Some("and the lamp too".into()), ..still };
+    let ask = Ask { offer: Some(Arc::new(offer)), max_tokens: 128, ..ask("", "start: \"never\"") };
+    let answer = running.model.ask(ask).await.expect("an answer");
+    assert!(grammar::parse_calls(&answer.text).is_ok(), "{}", answer.text);
+    assert!(answer.usage.reused >= prepared, "{:?} of {prepared}", answer.usage);
+    running.stop().await;
+}
+
+/// What is marked in a grammar of ours is a control token where the vocabulary has one of that name, and else its text.
+#[tokio::test]
+async fn marked_tokens_are_control_tokens_where_there_are_such() {
+    let running = Running::real().await;
+    for (lark, is_one) in [
+        ("start: \u{1}<repo_name>\u{1} \"x\"", true),
+        ("start: \u{1}<no_such_token>\u{1} \"x\"", false),
+    ] {
+        let answer = running.model.ask(ask("hello", lark)).await.expect(lark);
+        let name = lark.split('\u{1}').nth(1).expect("a name");
+        assert_eq!(answer.text, format!("{name}x"));
+        let written = answer.usage.forced + answer.usage.sampled;
+        assert_eq!(written <= 3, is_one, "{:?}", answer.usage);
     }
     running.stop().await;
 }
