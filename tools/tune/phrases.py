@@ -60,16 +60,18 @@ SOUNDS = {"their": "there", "there": "their", "your": "you're", "whether": "weat
           "some": "sum", "it's": "its", "too": "to", "through": "threw", "great": "grate", "wait": "weight"}
 
 
+# Verbs of one syllable that double their last letter, and others that do.
+SHORT = re.compile(r"(?:[^aeiou]|qu)*[aeiou][bdfgklmnprtz]")
+DOUBLED = set("reset preset offset begin forbid forget admit transmit permit omit transfer unplug unpin unbar crosscut defog format program "
+              "cancel travel label total signal spiral level shovel swivel".split())
+
+
 def gerund(order):
     """`turn on the fan` becomes `turning on the fan`."""
     verb, _, rest = order.partition(" ")
     if not verb.isalpha() or verb in ("at", "never"):
         return None
-    doubled = {"put", "set", "get", "shut", "stop", "let", "cut", "run", "begin", "log", "jog", "skip", "trim", "dim", "step", "drop",
-               "plan", "program", "cap", "snap", "pop", "flip", "spin", "plug", "nip", "tag", "scrap", "tap", "jot", "reset", "chop", "swap",
-               "bar", "dig", "quit", "scrub", "sum", "top", "unplug", "fog", "hit", "tip", "trip", "grab", "wrap", "scan", "clip", "slip",
-               "zip", "pin", "rub", "jam", "rev", "fit", "unpin", "strip", "ship", "chip", "forbid", "grip"}
-    if verb in doubled:
+    if SHORT.fullmatch(verb) or verb in DOUBLED:
         stem = verb + verb[-1]
     elif verb.endswith("ie"):
         stem = verb[:-2] + "y"
