@@ -15,7 +15,7 @@ use super::gguf::{GgufError, Header};
 const BYTES: &[u8] = include_bytes!("../../adapters/smollm2-135m-instruct.gguf");
 
 /// SHA-256 of its file, in hex.
-pub const SHA256: &str = "21eec56ab623d50e10b8db96cef2e7da0488e2c30ba0342fad6940f8c7fc2fe1";
+pub const SHA256: &str = "e679764542ff92b48e29c377d03eddd38e181cb43edcb4f080229a7c4d5c4b09";
 
 /// The adapter in memory, which is there until this is dropped.
 #[derive(Debug)]

@@ -267,7 +267,8 @@ fn a_draft_is_asked_for_free_text_alone_and_where_nothing_can_be_copied() {
     assert_eq!(drafted(&mut writing, "the pond|so the p", 64), "ond", "what can be copied");
     let own = Constraint::from(r#"start: "note(\"" /[a-z ]+/ "\")""#.to_owned());
     assert_eq!(drafted(&mut world.begun(&own, "note(\"the p"), "note(\"the p", 64), "");
-    let wide = Constraint::from(r#"start: "note(\"" /[a-zA-Z ]+/ "\")""#.to_owned());
+    let wide = r#"start: ("note" | "node") "(\"" /[a-zA-Z ]+/ "\")""#;
+    let wide = Constraint::from(wide.to_owned());
     assert_eq!(drafted(&mut world.begun(&wide, "note(\"the p"), "note(\"the p", 64), "um");
     assert_eq!(drafted(&mut world.begun(&wide, "no"), "no", 64), "", "a name is chosen");
 }
