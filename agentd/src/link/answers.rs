@@ -67,6 +67,8 @@ impl Session<'_> {
             }
             (Asked::Subscription, answer) => {
                 self.subscribed_by = None;
+                // Not before: what is sent to a device that does not listen yet is lost.
+                self.link.up().set(1);
                 match answer {
                     Answer::Refused { why, .. } => {
                         let topic = self.link.door.topics.command();

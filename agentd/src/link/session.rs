@@ -230,7 +230,6 @@ impl<'a> Session<'a> {
     async fn connected(&mut self, limits: Limits, now: Instant) -> Result<(), String> {
         info!(broker:% = self.link.settings.server, session_present = limits.session_present; "connected");
         self.link.window.connected(limits.receive_maximum);
-        self.link.up().set(1);
         self.link.servers.works();
         let upstream = self.link.door.broker == Broker::Upstream;
         if upstream {
