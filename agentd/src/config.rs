@@ -173,6 +173,14 @@ impl Config {
         if let Err(errors) = crate::agent::reflex::Reflex::new(&self.tool) {
             problems.extend(errors.iter().map(ToString::to_string));
         }
+        for (key, share) in [
+            ("model.min_confidence", self.model.min_confidence),
+            ("model.second_opinion", self.model.second_opinion),
+        ] {
+            if !(0.0..=1.0).contains(&share) {
+                problems.push(format!("{}: `{key}` must be 0 to 1", place(key)));
+            }
+        }
         for (at, problem) in crate::agent::config::check(&self.agent, &self.tool) {
             problems.push(format!("{}: {problem}", place(&format!("agent[{at}]"))));
         }
@@ -307,6 +315,20 @@ mod tests {
         refused(text, &["a.toml:9", "agent `b`", "did you mean `note`?"]);
         refused("[wyoming]\nagent='cook'\n", &["a.toml:2", "no agent `cook`"]);
         refused("[[agent]]\nname='a'\ntool=['note']\n", &["a.toml:3", "did you mean `tools`?"]);
+    }
+
+    #[test]
+    fn shares_are_0_to_1() {
+        for key in ["min_confidence", "second_opinion"] {
+            for beyond in ["1.01", "-0.01"] {
+                let text = format!("[model]\n{key} = {beyond}\n");
+                refused(&text, &["a.toml:2", &format!("`model.{key}` must be 0 to 1")]);
+            }
+            for bound in ["0", "1.0"] {
+                let text = format!("[model]\n{key} = {bound}\n");
+                assert!(Config::parse(&text, Path::new("a.toml")).is_ok(), "{text}");
+            }
+        }
     }
 
     #[test]

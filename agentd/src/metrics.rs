@@ -34,6 +34,8 @@ metrics! {
     route_model_total: "counter",
     /// Commands that needed the model while it was down.
     model_missed_total: "counter",
+    /// Answers that the model was not sure of, and was asked for a second time with the tools in the opposite order.
+    model_second_opinions_total: "counter",
     /// Calls begun.
     calls_total: "counter",
     /// Calls that failed.

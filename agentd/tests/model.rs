@@ -18,6 +18,8 @@ mod real;
 mod scoring;
 #[path = "model/scripted.rs"]
 mod scripted;
+#[path = "model/second.rs"]
+mod second;
 #[path = "model/support.rs"]
 #[expect(clippy::unwrap_used, reason = "a helper of tests: to panic is to fail the test")]
 mod support;

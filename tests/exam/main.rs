@@ -61,6 +61,9 @@ struct Args {
     /// Write each question that was answered wrongly to this file, as JSON lines
     #[arg(long)]
     failures: Option<PathBuf>,
+    /// Write each question and what was answered to this file, as JSON lines
+    #[arg(long)]
+    answers: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,

@@ -62,12 +62,10 @@ async fn ask_all(
     sets: &[Set],
     model: &Model,
 ) -> Result<Vec<(String, Tally)>> {
-    let mut failures = match &args.failures {
-        Some(path) => {
-            Some(std::fs::File::create(path).with_context(|| path.display().to_string())?)
-        }
-        None => None,
-    };
+    let create =
+        |path: &PathBuf| std::fs::File::create(path).with_context(|| path.display().to_string());
+    let mut failures = args.failures.as_ref().map(create).transpose()?;
+    let mut answers = args.answers.as_ref().map(create).transpose()?;
     let (all, begun) = (sets.iter().map(|set| set.cases.len()).sum::<usize>(), Instant::now());
     let mut done = 0_usize;
     let mut results = Vec::new();
@@ -81,14 +79,15 @@ async fn ask_all(
                     None => case.clone(),
                 };
             let tools = &machines[&case.machine];
-            let exam::Given { calls, others, text, confidence, ms } =
+            let exam::Given { calls, others, alternatives, text, confidence, ms } =
                 ask(config, tools, case, model).await?;
             let is_named = others.iter().any(|other| score::mark(case, tools, other).is_exact);
             let mark = Mark { ms, confidence, is_named, ..score::mark(case, tools, &calls) };
-            if let Some(file) = failures.as_mut().filter(|_| !mark.is_exact) {
-                let line = json!({
-                    "id": case.id, "machine": case.machine, "say": case.say, "expect": case.expect, "answer": text, "confidence": confidence,
-                });
+            let line = json!({
+                "id": case.id, "machine": case.machine, "say": case.say, "expect": case.expect, "answer": text, "confidence": confidence,
+                "alternatives": alternatives, "exact": mark.is_exact,
+            });
+            for file in answers.iter_mut().chain(failures.as_mut().filter(|_| !mark.is_exact)) {
                 writeln!(file, "{line}")?;
             }
             tally.add(mark);

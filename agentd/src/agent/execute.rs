@@ -11,10 +11,11 @@ use tokio::time::timeout_at;
 
 use super::memory::Exchange;
 use super::turn::{Event, Proposal, Ran, Step, Turn, VALUE_MISSING};
-use super::{Agent, STORE_RETRY, feedback, memory, missing, prompt, reply};
+use super::view::Request;
+use super::{Agent, STORE_RETRY, feedback, memory, missing, reply};
 use crate::command::{self, CallRecord, Denial, Outcome, Priority, Route, Status, elapsed_ms};
 use crate::feed::Notice;
-use crate::model::{Ask, ModelError, grammar};
+use crate::model::{ModelError, grammar};
 use crate::policy::{self, ApprovedCall, Asker, Role};
 use crate::store::feedback::Feedback;
 use crate::store::{Ending, Intent, Waiting};
@@ -108,29 +109,20 @@ impl Agent {
     async fn ask(&self, waiting: &Waiting, deadline: Instant) -> Result<Proposal, ModelError> {
         let (mind, before) = (self.mind(&waiting.command), self.before(waiting));
         let text = self.said(waiting, Route::Model).unwrap_or_default();
-        let mut messages = mind.preamble.clone();
-        if let Some(Exchange { say, calls }) = &before {
-            messages.extend(prompt::exchange(say, &grammar::answer(calls)));
-        }
-        let messages = prompt::messages(&messages, &text);
-        let (pieces, mut heard) = mpsc::channel(PIECES);
-        let (grammar, offer) = mind.offer(&text, before.as_ref());
-        let ask = Ask {
-            messages,
-            grammar: grammar.into(),
-            offer: Some(offer),
-            max_tokens: mind.max_tokens,
+        let request = Request {
+            before: before.into_iter().map(|Exchange { say, calls }| (say, calls)).collect(),
+            say: text,
             priority: waiting.command.priority,
             deadline,
-            pieces: Some(pieces),
         };
+        let (pieces, mut heard) = mpsc::channel(PIECES);
         let _place = match waiting.command.priority {
             Priority::High => None,
             _ => Some(timeout_at(deadline.into(), self.thinking.acquire()).await),
         };
-        let answer = mind.model.ask(ask).fuse();
+        let answer = mind.views.ask(&mind.model, &request, Some(pieces)).fuse();
         tokio::pin!(answer);
-        let answer = loop {
+        let (answer, was_asked_twice) = loop {
             tokio::select! {
                 biased;
                 Some(text) = heard.recv() => {
@@ -140,15 +132,17 @@ impl Agent {
             }
         };
         info!(
-            command_id:% = waiting.command.id, said:% = text, answer:% = answer.text, confidence = answer.confidence;
+            command_id:% = waiting.command.id, said:% = request.say, answer:% = answer.text, confidence = answer.confidence,
+            asked_twice = was_asked_twice;
             "model answered"
         );
+        self.metrics.model_second_opinions_total.add(u64::from(was_asked_twice));
         let calls = grammar::parse_calls(&answer.text)
             .map_err(|why| ModelError::Refused(format!("its answer is not a call: {why}")))?;
         let others = answer.alternatives.iter();
         // What cannot be read is nothing to ask back about.
         let others = others.filter_map(|other| grammar::parse_calls(&other.text).ok()).collect();
-        let missing = missing::question(&calls, &mind.specs, &text);
+        let missing = missing::question(&calls, mind.specs(), &request.say);
         let (confidence, model) = (answer.confidence, Some(answer.model));
         Ok(Proposal { calls, confidence, others, missing, model })
     }
@@ -264,7 +258,7 @@ impl Agent {
     /// What the session said and did before, where the sentence refers to it.
     fn before(&self, waiting: &Waiting) -> Option<Exchange> {
         let text = waiting.command.text.as_deref()?;
-        let specs = &self.mind(&waiting.command).specs;
+        let specs = self.mind(&waiting.command).specs();
         // What was not done is nothing to refer to.
         let is_done = |before: &Exchange| {
             before.calls.iter().all(|call| !grammar::is_open(call, specs.iter()))
@@ -277,7 +271,7 @@ impl Agent {
         let (text, mind) = (waiting.command.text.as_deref()?, self.mind(&waiting.command));
         let is_new = route == Route::Model && waiting.plan.is_none();
         let before = self.recall(waiting).filter(|_| is_new);
-        let completed = before.and_then(|before| missing::completed(&before, &mind.specs, text));
+        let completed = before.and_then(|before| missing::completed(&before, mind.specs(), text));
         Some(completed.unwrap_or_else(|| text.to_owned()))
     }
 
@@ -309,7 +303,7 @@ impl Agent {
             memory.remember(&conversation, exchange, Instant::now());
         } else if status.is_final() {
             // Whoever says something else is not answering any more.
-            let specs = &self.mind(&waiting.command).specs;
+            let specs = self.mind(&waiting.command).specs();
             memory.forget_if(&conversation, |before| {
                 before.calls.iter().any(|call| grammar::is_open(call, specs.iter()))
             });

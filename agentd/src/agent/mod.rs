@@ -16,6 +16,7 @@ pub mod reflex;
 pub mod reply;
 mod route;
 pub mod turn;
+pub mod view;
 mod warm;
 
 use std::sync::{Arc, Mutex};

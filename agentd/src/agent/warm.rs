@@ -1,15 +1,15 @@
 //! Computes the prompt's static part as soon as a model is ready, so that the first person who speaks does
 //! not wait for it.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agentd_tools::spec::Priority;
 use log::{info, warn};
 
+use super::Agent;
 use super::mind::Mind;
-use super::{Agent, prompt};
-use crate::model::{Ask, ModelError, State, Usage, grammar};
+use super::view::Request;
+use crate::model::{ModelError, State, Usage};
 
 /// How long it may take: a prompt of a thousand tokens on the slowest board.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -46,7 +46,10 @@ impl Agent {
                     warmed = matches!(warmth, Warmth::There).then_some(name);
                     again = matches!(warmth, Warmth::NotYet);
                 }
-                State::Off | State::Asleep { .. } | State::Down { .. } => warmed = None,
+                State::Off | State::Asleep { .. } | State::Down { .. } => {
+                    mind.views.forget_second();
+                    warmed = None;
+                }
             }
             tokio::select! {
                 changed = state.changed() => if changed.is_err() {
@@ -68,6 +71,15 @@ impl Agent {
                 info!(agent = mind.name(), restored = reused, computed = prefilled, ms = total_ms;
                       "the prompt's static part is there");
                 self.health.regain(&component, None);
+                match warm_second(mind, deadline).await {
+                    Ok(Some(Usage { reused, prefilled, total_ms, .. })) => {
+                        info!(agent = mind.name(), restored = reused, computed = prefilled, ms = total_ms;
+                              "the tools in the opposite order are there too");
+                    }
+                    Ok(None) => {}
+                    // What the model is not sure of is then answered without a second opinion.
+                    Err(error) => info!(error:% = error; "the model is not asked twice"),
+                }
                 return Warmth::There;
             }
             Err(error) => error,
@@ -90,20 +102,20 @@ impl Agent {
 }
 
 async fn try_warm(mind: &Mind, deadline: Instant) -> Result<Usage, ModelError> {
-    let openings = grammar::openings(mind.specs.iter());
-    let offer = Some(Arc::new(mind.static_offer()));
-    let usage = mind.model.prepare(mind.preamble.clone(), openings, offer, deadline).await?;
+    let Mind { views, model, .. } = mind;
+    let usage = views.prepare(model, deadline).await?;
     // Whether there is room for a request and an answer, and the grammar compiles.
-    let (grammar, offer) = mind.offer(REQUEST, None);
-    let ask = Ask {
-        messages: prompt::messages(&mind.preamble, REQUEST),
-        grammar: grammar.into(),
-        offer: Some(offer),
-        max_tokens: mind.max_tokens,
-        priority: Priority::Low,
-        deadline,
-        pieces: None,
-    };
-    mind.model.ask(ask).await?;
+    let say = REQUEST.to_owned();
+    let request = Request { say, before: Vec::new(), priority: Priority::Low, deadline };
+    views.ask(model, &request, None).await?;
+    Ok(usage)
+}
+
+/// Has the second view prepared too, and the first one put back in its place.
+async fn warm_second(mind: &Mind, deadline: Instant) -> Result<Option<Usage>, ModelError> {
+    let usage = mind.views.prepare_second(&mind.model, deadline).await?;
+    if usage.is_some() {
+        mind.views.prepare(&mind.model, deadline).await?;
+    }
     Ok(usage)
 }

@@ -173,7 +173,9 @@ impl Figures {
         for round in 0..rounds {
             // Each prompt is new from its first word on, so that nothing of it is there.
             let words = vec![message(&format!("{round} {}", "mild rain ".repeat(WORDS / 2)))];
-            let usage = model.prepare(words, Vec::new(), None, Instant::now() + PATIENCE).await?;
+            let usage = model
+                .prepare(words, Vec::new(), None, Priority::High, Instant::now() + PATIENCE)
+                .await?;
             let seconds = f64::from(usage.total_ms.max(1)) / 1000.0;
             figures.prompt.push(f64::from(usage.prefilled) / seconds);
         }
@@ -189,7 +191,7 @@ impl Figures {
         let openings = grammar::openings(tools);
         let offer = Some(Arc::new(Offer::of(tools.into(), config.max_calls)));
         let deadline = Instant::now() + PATIENCE;
-        model.prepare(prompt::preamble(tools), openings, offer, deadline).await?;
+        model.prepare(prompt::preamble(tools), openings, offer, Priority::High, deadline).await?;
         let sentences = sentences(tools);
         for round in 0..rounds as usize {
             let say = &sentences[round % sentences.len()];

@@ -63,6 +63,9 @@ pub struct ModelConfig {
     /// What the model is less sure of than this, 0 to 1, is asked back instead of done. Raise it where a wrong
     /// action is worse than a question; set it to 0, which never asks, for a model that was not tuned for calls.
     pub min_confidence: f32,
+    /// What the model is less sure of than this, 0 to 1, it is asked a second time, with the tools in the opposite order, and
+    /// the mean of both answers counts. Lower it where the second one takes too long; 0 never asks twice.
+    pub second_opinion: f32,
     /// Whether numbers, times and verbatim texts may only be what stands in the request. Unset it for a
     /// large model, or for requests in another language than English.
     pub grounded: bool,
@@ -93,6 +96,7 @@ impl Default for ModelConfig {
             max_tokens: 256,
             max_calls: 2,
             min_confidence: 0.5,
+            second_opinion: 0.8,
             grounded: true,
             prefixes: None,
             scripted: None,

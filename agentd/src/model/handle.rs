@@ -151,20 +151,19 @@ impl Model {
     /// Has the worker of the model that would be asked now compute or restore what these messages leave in its memory,
     /// and which of some openings of calls it likes behind them where nothing is asked, which corrects its answers
     /// from then on; none: they stay as they are. A model that has a way of its own gets the `offer` in place of the messages.
-    /// Returns what the messages took. Where that model fails no other one is loaded for it.
+    /// With a high priority everybody's next ask is the faster for it. Returns what the messages took. Where that model fails no other one is loaded for it.
     pub async fn prepare(
         &self,
         messages: Vec<Message>,
         openings: Vec<String>,
         offer: Option<Arc<Offer>>,
+        priority: Priority,
         deadline: Instant,
     ) -> Result<Usage, ModelError> {
         let grammar = match openings.len() {
             1..=MAX_TEXTS => Constraint::OneOf(openings),
             _ => Constraint::default(),
         };
-        // Everybody's next ask is the faster for it.
-        let priority = Priority::High;
         let ask = Ask { messages, grammar, offer, max_tokens: 0, priority, deadline, pieces: None };
         let rung = self.next(None).map(|at| &self.rungs[at]);
         let rung = rung.ok_or_else(|| ModelError::Unavailable("none is configured".into()))?;

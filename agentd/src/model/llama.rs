@@ -40,8 +40,8 @@ use super::{Alternative, Answer, Message};
 /// longer: this many take some 0.7 s on a slow board.
 pub const CHUNK: usize = 64;
 
-/// Static parts of which it is known what is liked behind them: one for each agent.
-const MAX_KNOWN: usize = 8;
+/// Static parts of which it is known what is liked behind them: two for each agent.
+const MAX_KNOWN: usize = 16;
 
 /// The engine over a loaded model.
 pub struct Engine<'m> {

@@ -56,6 +56,7 @@ pub mod quant;
 pub mod restart;
 pub mod scripted;
 mod search;
+pub mod second;
 pub mod sequences;
 pub mod share;
 mod stamp;

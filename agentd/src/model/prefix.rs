@@ -21,8 +21,8 @@ use sha2::{Digest as _, Sha256};
 use super::digest;
 use super::prior::Prior;
 
-/// Files that are kept: the prompts of as many agents as there may be, and some of the config before.
-pub const KEPT: usize = 12;
+/// Files that are kept: two prompts of as many agents as there may be, and some of the config before.
+pub const KEPT: usize = 20;
 /// The version of llama.cpp's crate, of which another one may compute another state.
 const LLAMA: &str = "llama-cpp-sys-2 0.1.161";
 /// Hex digits of a key.

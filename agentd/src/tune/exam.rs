@@ -13,16 +13,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::lessons::Toolset;
 use super::mark;
-use crate::agent::prompt;
+use crate::agent::view::{Request, Views};
 use crate::command::Call;
 use crate::feed::Feed;
-use crate::ground::Grounds;
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::model::config::{ModelConfig, Source};
-use crate::model::offer::Offer;
 use crate::model::supervisor::Supervisor;
-use crate::model::{Answer, Ask, Model, ModelError, State, grammar};
+use crate::model::{Alternative, Answer, Model, ModelError, State, grammar};
 
 /// The longest that one question may take; the first of a machine pays for its tools.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -49,6 +47,8 @@ pub struct Given {
     pub confidence: f32,
     /// What else it may be, the likeliest first.
     pub others: Vec<Vec<Call>>,
+    /// The same as it was written, and how sure of each it is.
+    pub alternatives: Vec<Alternative>,
     /// What it took, in milliseconds.
     pub ms: u32,
 }
@@ -92,40 +92,29 @@ pub async fn ask(
     config: &ModelConfig,
     question: &Question<'_>,
 ) -> Result<Given, ModelError> {
-    let mut preamble = prompt::preamble(question.tools);
-    let openings = grammar::openings(question.tools);
-    let still = Offer::of(question.tools.into(), config.max_calls);
-    let offer = Some(Arc::new(still.clone()));
+    let views = Views::new(question.tools.into(), config);
     let patience = Instant::now() + PATIENCE;
-    let prepared = model.prepare(preamble.clone(), openings, offer, patience).await;
-    // A prompt that has no room is refused once more, and told as the answer.
-    prepared.map(drop).or_else(|error| match error {
-        ModelError::Refused(_) => Ok(()),
-        other => Err(other),
-    })?;
-    for (say, answer) in question.before {
-        preamble.extend(prompt::exchange(say, answer));
+    for prepared in [
+        views.prepare(model, patience).await.map(drop),
+        views.prepare_second(model, patience).await.map(drop),
+    ] {
+        // A prompt that has no room is refused once more, and told as the answer.
+        prepared.or_else(|error| match error {
+            ModelError::Refused(_) => Ok(()),
+            other => Err(other),
+        })?;
     }
-    let earlier = question.before.last().map_or("", |(say, _)| say.as_str());
-    let grounds = config.grounded.then(|| Grounds::of(question.say).and_before(earlier));
-    let specs: Vec<&ToolSpec> = question.tools.iter().collect();
-    let grammar = grammar::calls(&specs, config.max_calls, grounds.as_ref());
     let before = question.before.iter();
     let before =
         before.map(|(say, answer)| (say.clone(), grammar::parse_calls(answer).unwrap_or_default()));
-    let offer =
-        Offer { grounds, before: before.collect(), say: Some(question.say.to_owned()), ..still };
     let asked = Instant::now();
-    let ask = Ask {
-        messages: prompt::messages(&preamble, question.say),
-        grammar: grammar.into(),
-        offer: Some(Arc::new(offer)),
-        max_tokens: config.max_tokens,
+    let request = Request {
+        say: question.say.to_owned(),
+        before: before.collect(),
         priority: Priority::Normal,
         deadline: asked + PATIENCE,
-        pieces: None,
     };
-    let answer = model.ask(ask).await;
+    let answer = views.ask(model, &request, None).await.map(|(answer, _)| answer);
     let ms = u32::try_from(asked.elapsed().as_millis()).unwrap_or(u32::MAX);
     let Answer { text, confidence, alternatives, .. } = match answer {
         Ok(answer) => answer,
@@ -140,6 +129,7 @@ pub async fn ask(
     Ok(Given {
         calls: grammar::parse_calls(&text).map_or_else(|_| failed(), made),
         others: others.collect(),
+        alternatives,
         text,
         confidence,
         ms,

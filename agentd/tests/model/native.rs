@@ -8,6 +8,7 @@ use agentd::ground::Grounds;
 use agentd::model::config::ModelConfig;
 use agentd::model::offer::Offer;
 use agentd::model::{Ask, grammar};
+use agentd_tools::spec::Priority;
 
 use super::support::{Running, ask, executable, file, greenhouse, real_model, start};
 
@@ -41,8 +42,13 @@ async fn is_asked_in_its_own_way(mark: &str) {
     running.ready().await;
     let still = Offer::of(greenhouse().into(), 2);
     let deadline = Instant::now() + Duration::from_secs(60);
-    let prepared =
-        running.model.prepare(Vec::new(), Vec::new(), Some(Arc::new(still.clone())), deadline);
+    let prepared = running.model.prepare(
+        Vec::new(),
+        Vec::new(),
+        Some(Arc::new(still.clone())),
+        Priority::High,
+        deadline,
+    );
     let prepared = prepared.await.expect("the static part").prefilled;
     assert!(prepared > 200, "{prepared} tokens: the tools are there");
     for (say, max_calls) in [

@@ -6,6 +6,7 @@ use agentd::model::config::ModelConfig;
 use agentd::model::constraint::Constraint;
 use agentd::model::gguf::Header;
 use agentd::model::{Ask, ModelError, State, digest, grammar};
+use agentd_tools::spec::Priority;
 use rustix::process::Signal;
 use tokio::sync::mpsc;
 
@@ -62,8 +63,11 @@ async fn a_worker_that_starts_again_restores_its_prompt_and_gives_the_same_answe
         }
         let running = keeping(folder.path()).await;
         let deadline = Instant::now() + Duration::from_secs(60);
-        let usage =
-            running.model.prepare(prompt.clone(), Vec::new(), None, deadline).await.unwrap();
+        let usage = running
+            .model
+            .prepare(prompt.clone(), Vec::new(), None, Priority::High, deadline)
+            .await
+            .unwrap();
         if life == "first" {
             tokens = usage.prefilled;
         }
@@ -165,7 +169,7 @@ async fn the_static_part_outlives_other_prompts_and_a_turn_goes_on_where_its_ses
     let prompt = vec![system_prompt(&tools)];
     let whole = running
         .model
-        .prepare(prompt.clone(), Vec::new(), None, ask("", "").deadline)
+        .prepare(prompt.clone(), Vec::new(), None, Priority::High, ask("", "").deadline)
         .await
         .unwrap();
     let first = [prompt.clone(), vec![user("turn on the pump")]].concat();

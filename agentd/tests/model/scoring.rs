@@ -36,15 +36,22 @@ async fn what_the_model_likes_without_a_request_is_learnt_once_and_taken_back() 
         if life == "damaged" {
             std::fs::write(&kept()[0], "{").unwrap();
         }
-        let usage =
-            running.model.prepare(prompt.clone(), told.clone(), None, deadline).await.unwrap();
+        let usage = running
+            .model
+            .prepare(prompt.clone(), told.clone(), None, Priority::High, deadline)
+            .await
+            .unwrap();
         assert_eq!(usage.reused > 0, life != "without", "{life}: the state is kept");
         if life == "first" {
             liked = std::fs::read_to_string(&kept()[0]).unwrap();
         }
         answers.push(running.ask_messages(question.to_vec(), &lark).await.unwrap());
         // Nothing is computed for what is known.
-        let again = running.model.prepare(prompt.clone(), told, None, deadline).await.unwrap();
+        let again = running
+            .model
+            .prepare(prompt.clone(), told, None, Priority::High, deadline)
+            .await
+            .unwrap();
         assert_eq!((again.prefilled, again.decodes), (0, 0), "{life}");
         running.stop().await;
         assert_eq!(kept().len(), usize::from(life != "without"), "{life}");
@@ -76,19 +83,26 @@ async fn agents_that_share_a_worker_are_asked_by_turns_and_answer_as_if_alone() 
     let all = greenhouse();
     let few = all[..2].to_vec();
     let deadline = Instant::now() + Duration::from_secs(60);
-    let mut alone = Vec::new();
+    let (mut uncorrected, mut alone) = (Vec::new(), Vec::new());
     for tools in [&all, &few] {
+        uncorrected.push(asked(&running, tools).await.1);
         let (prompt, openings) = (vec![system_prompt(tools)], grammar::openings(tools));
-        running.model.prepare(prompt, openings, None, deadline).await.unwrap();
+        running.model.prepare(prompt, openings, None, Priority::High, deadline).await.unwrap();
         alone.push(asked(&running, tools).await);
     }
     assert!(alone.iter().all(|(_, _, reused)| *reused > 100), "{alone:?}");
     for _ in 0..2 {
-        for (tools, alone) in [&all, &few].into_iter().zip(&alone) {
+        for ((tools, alone), uncorrected) in [&all, &few].into_iter().zip(&alone).zip(&uncorrected)
+        {
             let (text, confidence, reused) = asked(&running, tools).await;
             assert_eq!(text, alone.0);
-            // Another split of the same tokens into batches rounds differently: 0.0023 was seen.
-            assert!((confidence - alone.1).abs() < 5e-3, "{confidence} {alone:?}");
+            // Another split of the same tokens into batches rounds differently, which is little beside the correction.
+            let (rounding, correction) = (confidence - alone.1, uncorrected - alone.1);
+            eprintln!("{rounding} {correction} {text}");
+            assert!(
+                rounding.abs() < correction.abs() / 4.0,
+                "{confidence} {uncorrected} {alone:?}"
+            );
             assert!(reused >= alone.2, "{reused} {alone:?}");
         }
     }
@@ -157,7 +171,7 @@ async fn an_urgent_ask_is_corrected_like_all_others_though_it_came_before_the_st
     };
     let (early, usage) = tokio::join!(
         running.model.ask(question()),
-        running.model.prepare(prompt.clone(), openings, None, deadline)
+        running.model.prepare(prompt.clone(), openings, None, Priority::High, deadline)
     );
     let (early, usage) = (early.unwrap(), usage.unwrap());
     assert_eq!(usage.reused, 0, "it was computed for the first time");
