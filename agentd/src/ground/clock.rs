@@ -1,5 +1,7 @@
 //! Times of day: `18:30`, `6pm`, `half past six`, `quarter to seven`, `noon`, `seven in the morning`.
 
+use std::ops::Range;
+
 use super::lexer::Word;
 use super::number;
 
@@ -19,15 +21,17 @@ const FILLERS: &[&str] = &[
     "each",
     "early",
     "late",
+    "tomorrow",
 ];
 
-/// The times, as `HH:MM`, in the order of the words.
-pub(super) fn find(words: &[Word]) -> Vec<String> {
-    let mut found = Vec::new();
+/// The times, as `HH:MM`, in the order of the words, and the words of those of which there is no doubt that they are times.
+pub(super) fn find(words: &[Word]) -> (Vec<String>, Vec<Range<usize>>) {
+    let (mut found, mut sure) = (Vec::new(), Vec::new());
     let mut at = 0;
     while at < words.len() {
         match read(words, at) {
             Some((times, next)) => {
+                sure.extend(is_sure(words, at, next, &times).then_some(at..next));
                 for (hour, minute) in times {
                     let time = format!("{hour:02}:{minute:02}");
                     if !found.contains(&time) {
@@ -39,7 +43,22 @@ pub(super) fn find(words: &[Word]) -> Vec<String> {
             None => at += 1,
         }
     }
-    found
+    (found, sure)
+}
+
+/// Whether what was read as a time can be nothing else: "half past six", "six pm", "at seven in the morning"; not what
+/// something may be set to ("to 10 in the morning", "for ten tonight", "20 this evening").
+fn is_sure(words: &[Word], at: usize, next: usize, times: &[(u32, u32)]) -> bool {
+    let own = &words[at..next];
+    let told = own.last().map_or("", Word::text);
+    let is_fraction = own.iter().any(|word| matches!(word.text(), "past" | "quarter"));
+    if is_fraction || matches!(told, "am" | "a.m" | "pm" | "p.m") {
+        return true;
+    }
+    let is_part_of_day = matches!(told, "morning" | "afternoon" | "evening" | "night" | "tonight");
+    let of_twelve = hour(words, at).is_none_or(|(hour, _)| hour <= 12);
+    let before = at.checked_sub(1).map_or("", |before| words[before].text());
+    is_part_of_day && of_twelve && times.len() == 1 && !matches!(before, "to" | "for")
 }
 
 /// A time that begins at a word: its readings, and where it ends.

@@ -72,7 +72,8 @@ impl Grounds {
         let says = |of: &[&str]| {
             words.iter().any(|word| matches!(word, Word::Text(text) if of.contains(&text.as_str())))
         };
-        let (mut quantities, mut times) = (quantity::find(&words), clock::find(&words));
+        let (mut times, sure) = clock::find(&words);
+        let mut quantities = quantity::find(&words, &sure);
         quantities.truncate(MAX_VALUES);
         times.truncate(MAX_VALUES);
         Self {

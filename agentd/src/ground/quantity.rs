@@ -1,6 +1,8 @@
 //! Numbers with or without a unit: `90 seconds`, `half an hour`, `an hour and twenty minutes`, `minus five`,
 //! `two and a half kilos`, `since yesterday`.
 
+use std::ops::Range;
+
 use agentd_tools::unit::{Dimension, Unit};
 
 use super::lexer::Word;
@@ -13,6 +15,8 @@ pub(super) struct Quantity {
     unit: Option<Unit>,
     /// It was said as a part, as `half`: of a percentage it is so much of the whole.
     is_part: bool,
+    /// It is part of a time of day, as in `six pm`, and measures nothing.
+    is_clock: bool,
 }
 
 impl Quantity {
@@ -20,6 +24,9 @@ impl Quantity {
     /// unit may count what is wanted, or what another one of the request counts: "one minute, no, two".
     pub(super) fn in_unit(&self, wanted: Option<Unit>, others: &[Self]) -> Vec<f64> {
         let Some(wanted) = wanted else { return vec![self.value] };
+        if self.is_clock {
+            return Vec::new();
+        }
         match self.unit {
             Some(unit) => unit.convert(self.value, wanted).into_iter().collect(),
             None if self.is_part && wanted.dimension() == Dimension::Share => {
@@ -46,8 +53,8 @@ const TIMES: &[&str] = &["once", "twice", "thrice"];
 const ONE: &[&str] =
     &["a", "an", "one", "last", "past", "next", "this", "per", "each", "every", "another"];
 
-/// All quantities, in the order of the words.
-pub(super) fn find(words: &[Word]) -> Vec<Quantity> {
+/// All quantities, in the order of the words; those within `times` are parts of times of day.
+pub(super) fn find(words: &[Word], times: &[Range<usize>]) -> Vec<Quantity> {
     let mut found: Vec<Quantity> = Vec::new();
     let mut at = 0;
     while at < words.len() {
@@ -56,6 +63,7 @@ pub(super) fn find(words: &[Word]) -> Vec<Quantity> {
             continue;
         };
         let mut whole = quantity;
+        whole.is_clock = whole.unit.is_none() && times.iter().any(|time| time.contains(&at));
         // "an hour and twenty minutes" is one time.
         while let Some((more, after)) = continued(words, next, &whole) {
             whole.value += more;
@@ -81,10 +89,13 @@ pub(super) fn find(words: &[Word]) -> Vec<Quantity> {
 
 fn read(words: &[Word], at: usize) -> Option<(Quantity, usize)> {
     if let Some(value) = counted(words, at) {
-        return Some((Quantity { value, unit: None, is_part: false }, at + 1));
+        return Some((Quantity { value, unit: None, is_part: false, is_clock: false }, at + 1));
     }
     if words[at].is("yesterday") || words[at].is("today") {
-        return Some((Quantity { value: 1.0, unit: Unit::of("day"), is_part: false }, at + 1));
+        return Some((
+            Quantity { value: 1.0, unit: Unit::of("day"), is_part: false, is_clock: false },
+            at + 1,
+        ));
     }
     if let Some((value, next)) = number(words, at) {
         // "twelve below zero", "eighteen below".
@@ -113,8 +124,8 @@ fn read(words: &[Word], at: usize) -> Option<(Quantity, usize)> {
             matches!(unit.dimension(), Dimension::Temperature | Dimension::Angle)
         });
         return Some(match below_zero(words, next).filter(|_| is_degrees) {
-            Some(next) => (Quantity { value: -value, unit, is_part }, next),
-            None => (Quantity { value, unit, is_part }, next),
+            Some(next) => (Quantity { value: -value, unit, is_part, is_clock: false }, next),
+            None => (Quantity { value, unit, is_part, is_clock: false }, next),
         });
     }
     let word = words[at].text();
@@ -124,7 +135,7 @@ fn read(words: &[Word], at: usize) -> Option<(Quantity, usize)> {
         && value != 1.0
         && unit.dimension() == Dimension::Time
     {
-        return Some((Quantity { value, unit: Some(unit), is_part: false }, next));
+        return Some((Quantity { value, unit: Some(unit), is_part: false, is_clock: false }, next));
     }
     if !word.is_empty() && (ONE.contains(&word) || word == "the") {
         let (unit, next) = unit(words, at + 1)?;
@@ -137,7 +148,10 @@ fn read(words: &[Word], at: usize) -> Option<(Quantity, usize)> {
         let since = matches!(before, "in" | "over" | "of" | "for" | "during" | "within");
         if counts && (word != "the" || since) && !ordinal {
             let (value, next) = and_a_half(words, next, 1.0);
-            return Some((Quantity { value, unit: Some(unit), is_part: false }, next));
+            return Some((
+                Quantity { value, unit: Some(unit), is_part: false, is_clock: false },
+                next,
+            ));
         }
     }
     None

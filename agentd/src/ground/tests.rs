@@ -65,6 +65,29 @@ fn numbers_are_read_as_people_say_them() {
 }
 
 #[test]
+fn what_is_surely_a_time_of_day_measures_nothing_and_what_may_be_a_value_stays_one() {
+    for (request, unit, expected) in [
+        ("feed the bull daily at six p m, eight kilos", "kilograms", &[8.0][..]),
+        ("no, 7 in the morning is better", "minutes", &[][..]),
+        ("from ten p m no eleven p.m. the bedroom goes to sixteen", "celsius", &[16.0][..]),
+        ("quarter to seven tomorrow morning, kitchen to 20.5", "celsius", &[20.5][..]),
+        ("at half past six in the evening run it for 10", "minutes", &[10.0][..]),
+        ("at 630 pm", "litres", &[][..]),
+        ("half past six, ten litres", "litres", &[10.0][..]),
+        // It is what something is set to, or may be.
+        ("heat to 10 in the morning", "celsius", &[10.0][..]),
+        ("water for ten tonight", "minutes", &[10.0][..]),
+        ("make it 20 this evening", "celsius", &[20.0][..]),
+        ("at six, ten kilos", "kilograms", &[6.0, 10.0][..]),
+        ("from 18 to 22", "celsius", &[18.0, 22.0][..]),
+        // A parameter without a unit may be the hour itself.
+        ("at six p m", "", &[6.0][..]),
+    ] {
+        check(ParamKind::Number, request, unit, expected);
+    }
+}
+
+#[test]
 fn a_quantity_is_given_in_the_unit_that_the_parameter_has() {
     for (request, unit, expected) in [
         ("for half an hour", "minutes", &[30.0][..]),
