@@ -50,30 +50,17 @@ pub fn calls(tools: &[&ToolSpec], max_calls: usize, grounds: Option<&Grounds>) -
     }
     lark.push('\n');
     for (t, tool) in tools.iter().enumerate() {
-        let mut params = tool.params.values();
-        let can_be_called = params.all(|param| !param.is_required() || has_value(param, grounds));
-        let open = literal(&format!("{}()", tool.name));
-        if !can_be_called {
-            let _ = writeln!(lark, "t{t}: {open}");
-            continue;
-        }
-        let rule = if needs_values(tool) {
-            let _ = writeln!(lark, "t{t}: t{t}_call | {open}");
-            format!("t{t}_call")
-        } else {
-            format!("t{t}")
-        };
         let open = literal(&format!("{}(", tool.name));
         let call =
             Members { params: &tool.params, open: &open, close: &literal(")"), style: Style::Ours };
-        call.rules(&mut lark, &rule, grounds);
+        call.call(&mut lark, &format!("t{t}"), grounds);
     }
     said(&mut lark, grounds, Style::Ours);
     lark
 }
 
 /// Whether a call of a tool means nothing without arguments.
-pub(super) fn needs_values(tool: &ToolSpec) -> bool {
+fn needs_values(tool: &ToolSpec) -> bool {
     tool.params.values().any(Param::is_required)
 }
 

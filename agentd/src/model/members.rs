@@ -134,10 +134,28 @@ pub(super) struct Members<'a> {
 }
 
 impl Members<'_> {
+    /// The rule of a tool's call. A tool that needs values may be called without any too, openly, and only so where the
+    /// request does not have them.
+    pub(super) fn call(&self, lark: &mut String, rule: &str, grounds: Option<&Grounds>) {
+        let Self { params, open, close, .. } = *self;
+        let mut needed = params.values().filter(|param| param.is_required()).peekable();
+        if needed.peek().is_none() {
+            self.rules(lark, rule, grounds);
+            return;
+        }
+        // Writing to a String does not fail, here and below.
+        let _ = if needed.all(|param| has_value(param, grounds)) {
+            self.rules(lark, &format!("{rule}_call"), grounds);
+            writeln!(lark, "{rule}: {rule}_call | {open} {close}")
+        } else {
+            writeln!(lark, "{rule}: {open} {close}")
+        };
+    }
+
     /// Their rules. For each parameter there are two states, "nothing is written yet" (`first`) and
     /// "something is" (`more`), which differ in the comma; so the commas come out right whichever
     /// optional parameters are left out, and the grammar grows linearly.
-    pub(super) fn rules(&self, lark: &mut String, rule: &str, grounds: Option<&Grounds>) {
+    fn rules(&self, lark: &mut String, rule: &str, grounds: Option<&Grounds>) {
         self.rules_at(lark, rule, grounds, self.style == Style::Json);
     }
 

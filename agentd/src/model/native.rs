@@ -21,8 +21,7 @@ use agentd_tools::schema::json_schema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::grammar::needs_values;
-use super::members::{ESCAPE, MARK, Members, Style, has_value, literal, marked, said};
+use super::members::{ESCAPE, MARK, Members, Style, literal, marked, said};
 use super::{native_read, pythonic};
 use crate::command::Call;
 use crate::ground::Grounds;
@@ -154,18 +153,7 @@ impl Native {
         for (tool, name) in tools.iter().zip(&names) {
             let [open, close] = &of(&tool.name);
             let call = Members { params: &tool.params, open, close, style: form.style };
-            let can_be_called =
-                tool.params.values().all(|p| !p.is_required() || has_value(p, grounds));
-            match (needs_values(tool), can_be_called) {
-                (false, _) => call.rules(&mut lark, name, grounds),
-                (true, false) => {
-                    let _ = writeln!(lark, "{name}: {open} {close}");
-                }
-                (true, true) => {
-                    let _ = writeln!(lark, "{name}: {name}_call | {open} {close}");
-                    call.rules(&mut lark, &format!("{name}_call"), grounds);
-                }
-            }
+            call.call(&mut lark, name, grounds);
         }
         said(&mut lark, grounds, form.style);
         lark
