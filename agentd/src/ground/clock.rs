@@ -24,14 +24,28 @@ const FILLERS: &[&str] = &[
     "tomorrow",
 ];
 
-/// The times, as `HH:MM`, in the order of the words, and the words of those of which there is no doubt that they are times.
-pub(super) fn find(words: &[Word]) -> (Vec<String>, Vec<Range<usize>>) {
-    let (mut found, mut sure) = (Vec::new(), Vec::new());
+/// How sure it is that a number is part of a time of day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Clock {
+    /// It is none.
+    No,
+    /// It may be: "seven in the morning", and "lower it by five tonight".
+    Likely,
+    /// It can be nothing else: "six p m", "half past six", "six o'clock".
+    Surely,
+}
+
+/// Where the words of a time stand, and how sure it is that it is one.
+pub(super) type Told = (Range<usize>, Clock);
+
+/// The times, as `HH:MM`, in the order of the words, and where those stand that may be nothing else.
+pub(super) fn find(words: &[Word]) -> (Vec<String>, Vec<Told>) {
+    let (mut found, mut told) = (Vec::new(), Vec::new());
     let mut at = 0;
     while at < words.len() {
         match read(words, at) {
             Some((times, next)) => {
-                sure.extend(is_sure(words, at, next, &times).then_some(at..next));
+                told.push((at..next, sureness(words, at, next)));
                 for (hour, minute) in times {
                     let time = format!("{hour:02}:{minute:02}");
                     if !found.contains(&time) {
@@ -43,22 +57,25 @@ pub(super) fn find(words: &[Word]) -> (Vec<String>, Vec<Range<usize>>) {
             None => at += 1,
         }
     }
-    (found, sure)
+    (found, told)
 }
 
-/// Whether what was read as a time can be nothing else: "half past six", "six pm", "at seven in the morning"; not what
-/// something may be set to ("to 10 in the morning", "for ten tonight", "20 this evening").
-fn is_sure(words: &[Word], at: usize, next: usize, times: &[(u32, u32)]) -> bool {
+/// How sure it is that what was read as a time is one.
+fn sureness(words: &[Word], at: usize, next: usize) -> Clock {
     let own = &words[at..next];
-    let told = own.last().map_or("", Word::text);
-    let is_fraction = own.iter().any(|word| matches!(word.text(), "past" | "quarter"));
-    if is_fraction || matches!(told, "am" | "a.m" | "pm" | "p.m") {
-        return true;
+    // "a quarter before ten" may be a share, and then a time.
+    let is_fraction = own.iter().any(|word| word.is("past"))
+        || own.windows(2).any(|pair| pair[0].is("quarter") && pair[1].is("to"));
+    let follows = words.get(next).map_or("", Word::text);
+    let o_clock = |text: &str| matches!(text, "o'clock" | "o’clock" | "oclock");
+    match own.last().map_or("", Word::text) {
+        "am" | "a.m" | "pm" | "p.m" => Clock::Surely,
+        _ if is_fraction || o_clock(follows) || own.iter().any(|word| o_clock(word.text())) => {
+            Clock::Surely
+        }
+        "morning" | "afternoon" | "evening" | "night" | "tonight" => Clock::Likely,
+        _ => Clock::No,
     }
-    let is_part_of_day = matches!(told, "morning" | "afternoon" | "evening" | "night" | "tonight");
-    let of_twelve = hour(words, at).is_none_or(|(hour, _)| hour <= 12);
-    let before = at.checked_sub(1).map_or("", |before| words[before].text());
-    is_part_of_day && of_twelve && times.len() == 1 && !matches!(before, "to" | "for")
 }
 
 /// A time that begins at a word: its readings, and where it ends.

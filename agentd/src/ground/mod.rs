@@ -72,8 +72,8 @@ impl Grounds {
         let says = |of: &[&str]| {
             words.iter().any(|word| matches!(word, Word::Text(text) if of.contains(&text.as_str())))
         };
-        let (mut times, sure) = clock::find(&words);
-        let mut quantities = quantity::find(&words, &sure);
+        let (mut times, told) = clock::find(&words);
+        let mut quantities = quantity::find(&words, &told);
         quantities.truncate(MAX_VALUES);
         times.truncate(MAX_VALUES);
         Self {
@@ -112,18 +112,28 @@ impl Grounds {
         let ends = is_share && self.says_end;
         let extremes = [(most || ends, param.max), (least || ends, param.min)];
         let extremes = extremes.into_iter().filter_map(|(says, value)| value.filter(|_| says));
-        let said = self.quantities.iter().flat_map(|q| q.in_unit(param.unit, &self.quantities));
-        let mut values = Vec::new();
-        for value in said
-            .chain(extremes)
-            .chain(self.of_times(param))
-            .map(|value| (value * DECIMALS).round() / DECIMALS)
-        {
-            if fits(&value) && !values.contains(&value) {
-                values.push(value);
+        let settled = |found: &mut dyn Iterator<Item = f64>| {
+            let mut values = Vec::new();
+            for value in found.map(|value| (value * DECIMALS).round() / DECIMALS) {
+                if fits(&value) && !values.contains(&value) {
+                    values.push(value);
+                }
             }
+            values
+        };
+        let measured = |q: &Quantity| q.in_unit(param.unit, &self.quantities);
+        if param.unit.is_none() {
+            // It may be the hour itself that is wanted.
+            let all = self.quantities.iter().flat_map(measured);
+            return settled(&mut all.chain(extremes).chain(self.of_times(param)));
         }
-        values
+        let (doubtful, sure): (Vec<_>, Vec<_>) =
+            self.quantities.iter().partition(|q| q.may_be_time());
+        match settled(&mut sure.into_iter().flat_map(measured).chain(extremes)) {
+            // "Lower it by five tonight": where there is no other number, it is no time.
+            none if none.is_empty() => settled(&mut doubtful.into_iter().flat_map(measured)),
+            values => values,
+        }
     }
 
     /// The hours or minutes of the times of day, for a parameter that counts just those.

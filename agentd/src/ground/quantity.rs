@@ -1,10 +1,9 @@
 //! Numbers with or without a unit: `90 seconds`, `half an hour`, `an hour and twenty minutes`, `minus five`,
 //! `two and a half kilos`, `since yesterday`.
 
-use std::ops::Range;
-
 use agentd_tools::unit::{Dimension, Unit};
 
+use super::clock::{Clock, Told};
 use super::lexer::Word;
 use super::number::{TENS, and_a_half, number, small};
 
@@ -15,16 +14,25 @@ pub(super) struct Quantity {
     unit: Option<Unit>,
     /// It was said as a part, as `half`: of a percentage it is so much of the whole.
     is_part: bool,
-    /// It is part of a time of day, as in `six pm`, and measures nothing.
-    is_clock: bool,
+    /// Whether it is part of a time of day, and measures nothing.
+    clock: Clock,
 }
 
 impl Quantity {
+    fn of(value: f64, unit: Option<Unit>) -> Self {
+        Self { value, unit, is_part: false, clock: Clock::No }
+    }
+
+    /// Whether it may as well be a time of day.
+    pub(super) fn may_be_time(&self) -> bool {
+        self.clock == Clock::Likely
+    }
+
     /// What it may be in a parameter's unit; nothing where it measures something else. A number without a
     /// unit may count what is wanted, or what another one of the request counts: "one minute, no, two".
     pub(super) fn in_unit(&self, wanted: Option<Unit>, others: &[Self]) -> Vec<f64> {
         let Some(wanted) = wanted else { return vec![self.value] };
-        if self.is_clock {
+        if self.clock == Clock::Surely {
             return Vec::new();
         }
         match self.unit {
@@ -53,8 +61,8 @@ const TIMES: &[&str] = &["once", "twice", "thrice"];
 const ONE: &[&str] =
     &["a", "an", "one", "last", "past", "next", "this", "per", "each", "every", "another"];
 
-/// All quantities, in the order of the words; those within `times` are parts of times of day.
-pub(super) fn find(words: &[Word], times: &[Range<usize>]) -> Vec<Quantity> {
+/// All quantities, in the order of the words; those within `times` may be parts of times of day.
+pub(super) fn find(words: &[Word], times: &[Told]) -> Vec<Quantity> {
     let mut found: Vec<Quantity> = Vec::new();
     let mut at = 0;
     while at < words.len() {
@@ -63,7 +71,8 @@ pub(super) fn find(words: &[Word], times: &[Range<usize>]) -> Vec<Quantity> {
             continue;
         };
         let mut whole = quantity;
-        whole.is_clock = whole.unit.is_none() && times.iter().any(|time| time.contains(&at));
+        let time = times.iter().find(|(time, _)| time.contains(&at) && time.end >= next);
+        whole.clock = time.map_or(Clock::No, |(_, sureness)| *sureness);
         // "an hour and twenty minutes" is one time.
         while let Some((more, after)) = continued(words, next, &whole) {
             whole.value += more;
@@ -89,13 +98,10 @@ pub(super) fn find(words: &[Word], times: &[Range<usize>]) -> Vec<Quantity> {
 
 fn read(words: &[Word], at: usize) -> Option<(Quantity, usize)> {
     if let Some(value) = counted(words, at) {
-        return Some((Quantity { value, unit: None, is_part: false, is_clock: false }, at + 1));
+        return Some((Quantity::of(value, None), at + 1));
     }
     if words[at].is("yesterday") || words[at].is("today") {
-        return Some((
-            Quantity { value: 1.0, unit: Unit::of("day"), is_part: false, is_clock: false },
-            at + 1,
-        ));
+        return Some((Quantity::of(1.0, Unit::of("day")), at + 1));
     }
     if let Some((value, next)) = number(words, at) {
         // "twelve below zero", "eighteen below".
@@ -124,8 +130,8 @@ fn read(words: &[Word], at: usize) -> Option<(Quantity, usize)> {
             matches!(unit.dimension(), Dimension::Temperature | Dimension::Angle)
         });
         return Some(match below_zero(words, next).filter(|_| is_degrees) {
-            Some(next) => (Quantity { value: -value, unit, is_part, is_clock: false }, next),
-            None => (Quantity { value, unit, is_part, is_clock: false }, next),
+            Some(next) => (Quantity { is_part, ..Quantity::of(-value, unit) }, next),
+            None => (Quantity { is_part, ..Quantity::of(value, unit) }, next),
         });
     }
     let word = words[at].text();
@@ -135,7 +141,7 @@ fn read(words: &[Word], at: usize) -> Option<(Quantity, usize)> {
         && value != 1.0
         && unit.dimension() == Dimension::Time
     {
-        return Some((Quantity { value, unit: Some(unit), is_part: false, is_clock: false }, next));
+        return Some((Quantity::of(value, Some(unit)), next));
     }
     if !word.is_empty() && (ONE.contains(&word) || word == "the") {
         let (unit, next) = unit(words, at + 1)?;
@@ -148,10 +154,7 @@ fn read(words: &[Word], at: usize) -> Option<(Quantity, usize)> {
         let since = matches!(before, "in" | "over" | "of" | "for" | "during" | "within");
         if counts && (word != "the" || since) && !ordinal {
             let (value, next) = and_a_half(words, next, 1.0);
-            return Some((
-                Quantity { value, unit: Some(unit), is_part: false, is_clock: false },
-                next,
-            ));
+            return Some((Quantity::of(value, Some(unit)), next));
         }
     }
     None

@@ -68,18 +68,24 @@ fn numbers_are_read_as_people_say_them() {
 fn what_is_surely_a_time_of_day_measures_nothing_and_what_may_be_a_value_stays_one() {
     for (request, unit, expected) in [
         ("feed the bull daily at six p m, eight kilos", "kilograms", &[8.0][..]),
-        ("no, 7 in the morning is better", "minutes", &[][..]),
         ("from ten p m no eleven p.m. the bedroom goes to sixteen", "celsius", &[16.0][..]),
-        ("quarter to seven tomorrow morning, kitchen to 20.5", "celsius", &[20.5][..]),
         ("at half past six in the evening run it for 10", "minutes", &[10.0][..]),
-        ("at 630 pm", "litres", &[][..]),
+        ("twenty minutes past nine, for an hour", "minutes", &[60.0][..]),
         ("half past six, ten litres", "litres", &[10.0][..]),
-        // It is what something is set to, or may be.
+        ("at six o'clock, eight kilos", "kilograms", &[8.0][..]),
+        ("at 630 pm", "litres", &[][..]),
+        // With another number it is taken for a time, and alone for what is wanted.
+        ("at seven in the morning, kitchen to 20.5", "celsius", &[20.5][..]),
+        ("quarter to seven tomorrow morning, kitchen to 20.5", "celsius", &[20.5][..]),
+        ("7 in the morning is better", "minutes", &[7.0][..]),
         ("heat to 10 in the morning", "celsius", &[10.0][..]),
-        ("water for ten tonight", "minutes", &[10.0][..]),
-        ("make it 20 this evening", "celsius", &[20.0][..]),
+        ("lower it by five tonight", "celsius", &[5.0][..]),
+        ("feed them 500 in the morning", "grams", &[500.0][..]),
+        ("make it 7.5 tonight", "celsius", &[7.5][..]),
+        // It may be either.
         ("at six, ten kilos", "kilograms", &[6.0, 10.0][..]),
         ("from 18 to 22", "celsius", &[18.0, 22.0][..]),
+        ("open the vents a quarter before ten", "percent", &[25.0, 75.0, 10.0][..]),
         // A parameter without a unit may be the hour itself.
         ("at six p m", "", &[6.0][..]),
     ] {
