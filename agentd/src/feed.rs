@@ -34,7 +34,7 @@ pub enum Notice {
         /// Who.
         route: Route,
     },
-    /// The model wrote some more.
+    /// The model wrote some more of its first answer; what counts is told when it is done, and may be another one.
     Token {
         /// The command's id.
         id: String,

@@ -22,7 +22,8 @@ pub(super) async fn measure(args: &Args) -> Map<String, Value> {
     let mut machine = Machine::start(setting).await;
     machine.until_model_ready().await;
     // The static part of the prompt is computed once at the start; people do not wait for it.
-    machine.until("the prompt is warm", async |m| m.log().contains("static part is there")).await;
+    let is_warm = async |m: &Machine| m.log().contains("in the opposite order are there too");
+    machine.until("the prompt is warm", is_warm).await;
 
     let mut to_port = Vec::new();
     let mut to_result = Vec::new();

@@ -4,10 +4,10 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use agentd::agent::view::Views;
 use agentd::model::config::{ModelConfig, Source};
 use agentd::model::{Model, grammar};
 use agentd::tune::exam;
-use agentd_tools::ToolSpec;
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::json;
 
@@ -69,6 +69,7 @@ async fn ask_all(
     let (all, begun) = (sets.iter().map(|set| set.cases.len()).sum::<usize>(), Instant::now());
     let mut done = 0_usize;
     let mut results = Vec::new();
+    let mut shown = None;
     for set in sets {
         let mut tally = Tally::default();
         for (i, case) in set.cases.iter().enumerate() {
@@ -79,8 +80,13 @@ async fn ask_all(
                     None => case.clone(),
                 };
             let tools = &machines[&case.machine];
+            if shown.as_ref().is_none_or(|(machine, _)| *machine != case.machine) {
+                let views = exam::shown(model, config, tools).await;
+                shown = Some((case.machine.clone(), views.context(case.machine.clone())?));
+            }
+            let Some((_, views)) = &shown else { continue };
             let exam::Given { calls, others, alternatives, text, confidence, ms } =
-                ask(config, tools, case, model).await?;
+                ask(model, views, case).await?;
             let is_named = others.iter().any(|other| score::mark(case, tools, other).is_exact);
             let mark = Mark { ms, confidence, is_named, ..score::mark(case, tools, &calls) };
             let line = json!({
@@ -102,15 +108,10 @@ async fn ask_all(
     Ok(results)
 }
 
-async fn ask(
-    config: &ModelConfig,
-    tools: &[ToolSpec],
-    case: &Case,
-    model: &Model,
-) -> Result<exam::Given> {
+async fn ask(model: &Model, views: &Views, case: &Case) -> Result<exam::Given> {
     let turn = |before: &cases::Before| (before.say.clone(), grammar::answer(&before.calls));
     let before: Vec<_> = case.before.iter().map(turn).collect();
-    let question = exam::Question { tools, before: &before, say: &case.say };
-    let given = exam::ask(model, config, &question).await;
+    let question = exam::Question { before: &before, say: &case.say };
+    let given = exam::ask(model, views, &question).await;
     given.with_context(|| format!("{}: {}", case.id, case.say))
 }

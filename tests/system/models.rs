@@ -22,6 +22,8 @@ async fn the_real_model_turns_free_words_into_one_checked_call() {
         Status::Denied => assert!(machine.greenhouse.actions().is_empty(), "{}", outcome.text),
         other => panic!("{other:?}: {}", outcome.text),
     }
+    let is_warm = async |m: &Machine| m.log().contains("in the opposite order are there too");
+    machine.until("both static parts are there", is_warm).await;
     let first = machine.metric("agentd_model_tokens_prefilled_total").await;
     machine.say("it is far too dark to read in here").await;
     let second = machine.metric("agentd_model_tokens_prefilled_total").await - first;

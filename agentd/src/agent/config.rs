@@ -35,6 +35,8 @@ pub struct AgentConfig {
     pub adapter: Option<PathBuf>,
     /// What it is less sure of than this, 0 to 1, is asked back. Default: `model.min_confidence`.
     pub min_confidence: Option<f32>,
+    /// What it is less sure of than this, 0 to 1, its model is asked twice; 0: never. Default: `model.second_opinion`.
+    pub second_opinion: Option<f32>,
 }
 
 impl AgentConfig {
@@ -47,6 +49,7 @@ impl AgentConfig {
             model: None,
             adapter: None,
             min_confidence: None,
+            second_opinion: None,
         }
     }
 
@@ -67,6 +70,7 @@ impl AgentConfig {
             own.adapter = Some(adapter.clone());
         }
         own.min_confidence = self.min_confidence.unwrap_or(own.min_confidence);
+        own.second_opinion = self.second_opinion.unwrap_or(own.second_opinion);
         own
     }
 
@@ -118,8 +122,12 @@ pub fn check(sections: &[AgentConfig], tools: &[ToolSpec]) -> Vec<(usize, String
         if sections[..at].iter().any(|other| other.name == agent.name) {
             say("there is another one of that name".into());
         }
-        if agent.min_confidence.is_some_and(|least| !(0.0..=1.0).contains(&least)) {
-            say("`min_confidence` must be 0 to 1".into());
+        let shares =
+            [("min_confidence", agent.min_confidence), ("second_opinion", agent.second_opinion)];
+        for (key, share) in shares {
+            if share.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
+                say(format!("`{key}` must be 0 to 1"));
+            }
         }
         if agent.tools.as_ref().is_some_and(Vec::is_empty) {
             say("it has no tools: leave `tools` out for all of them".into());
@@ -171,9 +179,11 @@ mod tests {
         let machine = ModelConfig { adapter: Some("m.gguf".into()), ..ModelConfig::default() };
         let of = |section| agent(section).model(&machine);
         assert_eq!(of(json!({"name": "a"})), machine);
-        let tuned = of(json!({"name": "a", "adapter": "a.gguf", "min_confidence": 0.9}));
+        let tuned = of(
+            json!({"name": "a", "adapter": "a.gguf", "min_confidence": 0.9, "second_opinion": 0}),
+        );
         assert_eq!(tuned.adapter.as_deref(), Some("a.gguf".as_ref()));
-        assert!((tuned.min_confidence - 0.9).abs() < 1e-6);
+        assert!((tuned.min_confidence - 0.9).abs() < 1e-6 && tuned.second_opinion == 0.0);
         let same = ModelConfig { path: Some("/m/own.gguf".into()), ..machine.clone() };
         let same = agent(json!({"name": "a", "model": "/m/own.gguf"})).model(&same);
         assert_eq!(same.adapter.as_deref(), Some("m.gguf".as_ref()), "it is the same model");

@@ -3,12 +3,12 @@
 //! A view shows the tools in one order. What the model is not sure of behind the first view is asked behind a second one
 //! too, with the tools the other way round, and the [mean](crate::model::second) of both answers counts.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use agentd_tools::ToolSpec;
 use agentd_tools::spec::Priority;
+use log::info;
 use tokio::sync::mpsc;
 
 use super::prompt;
@@ -16,7 +16,10 @@ use crate::command::Call;
 use crate::ground::Grounds;
 use crate::model::config::ModelConfig;
 use crate::model::offer::Offer;
-use crate::model::{Answer, Ask, Message, Model, ModelError, Usage, grammar, second};
+use crate::model::{Answer, Ask, Message, Model, ModelError, State, Usage, grammar, second};
+
+/// The least time that a second opinion gets: beside others it may take longer than the first answer did.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A request, and what was said and done before that it may refer to.
 #[derive(Debug, Clone)]
@@ -37,10 +40,10 @@ pub struct Views {
     first: View,
     /// None where it would be the same, or is not wanted.
     second: Option<View>,
-    /// Whether the second one lies in the model's memory: to compute it would keep a person waiting.
-    has_second: AtomicBool,
+    /// The model for which the second one was prepared last: to compute it would keep a person waiting.
+    prepared_for: Mutex<Option<String>>,
     /// What the model is less sure of, 0 to 1, is asked a second time.
-    second_opinion: f32,
+    least_sure: f32,
 }
 
 /// One way in which some tools are shown.
@@ -61,8 +64,8 @@ impl Views {
         Self {
             second: has_order.then(|| View::new(reversed(), limits)),
             first: View::new(specs, limits),
-            has_second: AtomicBool::new(false),
-            second_opinion: limits.second_opinion,
+            prepared_for: Mutex::default(),
+            least_sure: limits.second_opinion,
         }
     }
 
@@ -76,25 +79,36 @@ impl Views {
         self.first.prepare(model, Priority::High, deadline).await
     }
 
-    /// The same for the second view, while nobody waits for anything else. None: there is none.
+    /// The same for the second view, with little of what others are answered with meanwhile; then the first one is put back in
+    /// its place. None: there is no second one.
     pub async fn prepare_second(
         &self,
         model: &Model,
         deadline: Instant,
     ) -> Result<Option<Usage>, ModelError> {
         let Some(second) = &self.second else { return Ok(None) };
+        let (State::Ready { name, .. } | State::Loading { name }) = model.state() else {
+            return Err(ModelError::Unavailable("it is not loaded".into()));
+        };
         let usage = second.prepare(model, Priority::Low, deadline).await?;
-        self.has_second.store(true, Ordering::Relaxed);
+        *self.prepared_for() = Some(name);
+        // Without it the next request only takes longer.
+        let _ = self.first.prepare(model, Priority::Low, deadline).await;
         Ok(Some(usage))
     }
 
-    /// The model's memory is gone, and the second view with it.
+    /// A model is loaded again, or gone: what was prepared for it is not there any more.
     pub fn forget_second(&self) {
-        self.has_second.store(false, Ordering::Relaxed);
+        *self.prepared_for() = None;
+    }
+
+    fn prepared_for(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        self.prepared_for.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks, and where the answer is not sure once more; the flag says whether it was. `pieces` gets the first answer while it
-    /// is written. What cannot be asked a second time in time is answered as it was the first time.
+    /// is written. Where a second one cannot be had from the same model, in about the time that the first one took, the first one
+    /// stands.
     pub async fn ask(
         &self,
         model: &Model,
@@ -103,22 +117,30 @@ impl Views {
     ) -> Result<(Answer, bool), ModelError> {
         let begun = Instant::now();
         let answer = model.ask(self.first.ask(request, pieces)).await?;
-        let (took, left) =
-            (begun.elapsed(), request.deadline.saturating_duration_since(Instant::now()));
-        let is_wanted = is_worth_asking(answer.confidence, self.second_opinion, took, left);
-        let second = self.second.as_ref().filter(|_| self.has_second.load(Ordering::Relaxed));
-        let Some(second) = second.filter(|_| is_wanted) else { return Ok((answer, false)) };
-        match model.ask(second.ask(request, None)).await {
-            Ok(other) if other.model == answer.model => Ok((second::mean(answer, other), true)),
-            Ok(_) | Err(_) => Ok((answer, false)),
+        let left = request.deadline.saturating_duration_since(Instant::now());
+        let is_prepared = self.prepared_for().as_ref() == Some(&answer.model);
+        let patience = patience(answer.confidence, self.least_sure, begun.elapsed(), left);
+        let (Some(second), Some(patience)) =
+            (self.second.as_ref().filter(|_| is_prepared), patience)
+        else {
+            return Ok((answer, false));
+        };
+        let request = Request { deadline: Instant::now() + patience, ..request.clone() };
+        match model.ask_again(&answer.model, second.ask(&request, None)).await {
+            Ok(other) => Ok((second::mean(answer, other), true)),
+            Err(error) => {
+                info!(error:% = error; "the model gave no second opinion");
+                Ok((answer, false))
+            }
         }
     }
 }
 
-/// Whether a second opinion is worth its time: the first answer is less sure than `least`, and there is as long again as it
-/// took.
-fn is_worth_asking(confidence: f32, least: f32, took: Duration, left: Duration) -> bool {
-    confidence < least && took <= left
+/// How long to wait for a second opinion: twice as long as the first answer `took`, and at most half of what is `left`, so that what
+/// is then done has time. None: the first one is as sure as `least`, or there is no time.
+fn patience(confidence: f32, least: f32, took: Duration, left: Duration) -> Option<Duration> {
+    let is_wanted = confidence < least && left >= took * 3;
+    is_wanted.then(|| (took * 2).max(PATIENCE).min(left / 2))
 }
 
 impl View {
@@ -183,12 +205,15 @@ mod tests {
     }
 
     #[test]
-    fn a_second_opinion_is_asked_below_its_bound_and_where_there_is_time() {
-        let (took, left) = (Duration::from_millis(90), Duration::from_millis(90));
-        assert!(is_worth_asking(0.79, 0.8, took, left));
-        assert!(!is_worth_asking(0.8, 0.8, took, left), "it is sure enough");
-        assert!(!is_worth_asking(0.79, 0.8, took + Duration::from_millis(1), left));
-        assert!(!is_worth_asking(0.0, 0.0, took, left), "never");
+    fn a_second_opinion_is_waited_for_below_its_bound_and_where_there_is_time() {
+        let ms = Duration::from_millis;
+        let (took, left) = (ms(400), ms(9000));
+        assert_eq!(patience(0.79, 0.8, took, left), Some(ms(800)));
+        assert_eq!(patience(0.8, 0.8, took, left), None, "it is sure enough");
+        assert_eq!(patience(0.0, 0.0, took, left), None, "never");
+        assert_eq!(patience(0.79, 0.8, took, ms(1200)), Some(ms(600)), "half of what is left");
+        assert_eq!(patience(0.79, 0.8, took, ms(1199)), None, "there is no time");
+        assert_eq!(patience(0.79, 0.8, ms(20), left), Some(PATIENCE));
     }
 
     #[test]

@@ -42,9 +42,13 @@ impl Agent {
             match now {
                 State::Ready { name, .. } if warmed.as_ref() == Some(&name) => {}
                 State::Loading { name } | State::Ready { name, .. } => {
-                    let warmth = self.warm(mind).await;
-                    warmed = matches!(warmth, Warmth::There).then_some(name);
+                    mind.views.forget_second();
+                    let mut warmth = self.warm(mind).await;
+                    if matches!(warmth, Warmth::There) {
+                        warmth = self.warm_second(mind).await;
+                    }
                     again = matches!(warmth, Warmth::NotYet);
+                    warmed = matches!(warmth, Warmth::There).then_some(name);
                 }
                 State::Off | State::Asleep { .. } | State::Down { .. } => {
                     mind.views.forget_second();
@@ -60,6 +64,27 @@ impl Agent {
         }
     }
 
+    /// The second view, after the first ones of all agents that wait for their turn.
+    async fn warm_second(&self, mind: &Mind) -> Warmth {
+        let _turn = self.warming.lock().await;
+        match mind.views.prepare_second(&mind.model, Instant::now() + PATIENCE).await {
+            Ok(Some(Usage { reused, prefilled, total_ms, .. })) => {
+                info!(agent = mind.name(), restored = reused, computed = prefilled, ms = total_ms;
+                      "the tools in the opposite order are there too");
+                Warmth::There
+            }
+            Ok(None) => Warmth::There,
+            // Until then the model is asked once, sure or not.
+            Err(error) => {
+                info!(agent = mind.name(), error:% = error; "there is no second opinion yet");
+                match error {
+                    ModelError::TooLate | ModelError::Busy => Warmth::NotYet,
+                    _ => Warmth::There,
+                }
+            }
+        }
+    }
+
     async fn warm(&self, mind: &Mind) -> Warmth {
         // One after the other, the default agent's first: together each would wait for all.
         let _turn = self.warming.lock().await;
@@ -71,15 +96,6 @@ impl Agent {
                 info!(agent = mind.name(), restored = reused, computed = prefilled, ms = total_ms;
                       "the prompt's static part is there");
                 self.health.regain(&component, None);
-                match warm_second(mind, deadline).await {
-                    Ok(Some(Usage { reused, prefilled, total_ms, .. })) => {
-                        info!(agent = mind.name(), restored = reused, computed = prefilled, ms = total_ms;
-                              "the tools in the opposite order are there too");
-                    }
-                    Ok(None) => {}
-                    // What the model is not sure of is then answered without a second opinion.
-                    Err(error) => info!(error:% = error; "the model is not asked twice"),
-                }
                 return Warmth::There;
             }
             Err(error) => error,
@@ -108,14 +124,5 @@ async fn try_warm(mind: &Mind, deadline: Instant) -> Result<Usage, ModelError> {
     let say = REQUEST.to_owned();
     let request = Request { say, before: Vec::new(), priority: Priority::Low, deadline };
     views.ask(model, &request, None).await?;
-    Ok(usage)
-}
-
-/// Has the second view prepared too, and the first one put back in its place.
-async fn warm_second(mind: &Mind, deadline: Instant) -> Result<Option<Usage>, ModelError> {
-    let usage = mind.views.prepare_second(&mind.model, deadline).await?;
-    if usage.is_some() {
-        mind.views.prepare(&mind.model, deadline).await?;
-    }
     Ok(usage)
 }

@@ -6,7 +6,6 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agentd_tools::ToolSpec;
@@ -14,12 +13,10 @@ use agentd_tools::spec::Priority;
 use serde::Serialize;
 
 use super::{BAD_CONFIG, NO_INPUT, UNAVAILABLE, chain, config_error, fail};
-use crate::agent::prompt;
 use crate::config::Config;
 use crate::metrics::memory_bytes;
 use crate::model::config::{ModelConfig, Source};
 use crate::model::constraint::Constraint;
-use crate::model::offer::Offer;
 use crate::model::{Ask, Message, Model, ModelError, grammar};
 use crate::tune::exam::{self, Question, with_model};
 
@@ -188,15 +185,12 @@ impl Figures {
             // One batch for the last token of the prompt, and one for each of the answer.
             figures.answer.push(f64::from(ANSWER + 1) / begun.elapsed().as_secs_f64());
         }
-        let openings = grammar::openings(tools);
-        let offer = Some(Arc::new(Offer::of(tools.into(), config.max_calls)));
-        let deadline = Instant::now() + PATIENCE;
-        model.prepare(prompt::preamble(tools), openings, offer, Priority::High, deadline).await?;
+        let views = exam::shown(model, config, tools).await?;
         let sentences = sentences(tools);
         for round in 0..rounds as usize {
             let say = &sentences[round % sentences.len()];
             let begun = Instant::now();
-            exam::ask(model, config, &Question { tools, before: &[], say }).await?;
+            exam::ask(model, &views, &Question { before: &[], say }).await?;
             figures.command.push(begun.elapsed().as_secs_f64());
         }
         Ok(figures)

@@ -31,7 +31,8 @@ pub struct ModelConfig {
     /// Where pulled models are. Set it where they should lie on another disk. Default:
     /// `/var/lib/agentd/models` for root and where it exists, else `~/.local/share/agentd/models`.
     pub dir: PathBuf,
-    /// The context's size in tokens. Raise it where a prompt is refused as too long; it costs memory
+    /// The context's size in tokens. Raise it where a prompt is refused as too long, or where many who are unsure wait for
+    /// one another: a second opinion needs room for the tools once more. It costs memory
     /// (45 MiB for 2048 tokens of the default model) whether it is used or not.
     pub context: u32,
     /// Threads that decode. Set it where the model must leave more of the board to its owner. Default

@@ -17,11 +17,10 @@
 use std::fmt::Write as _;
 
 use agentd_tools::ToolSpec;
-use agentd_tools::spec::Param;
 use serde_json::{Map, Value};
 
 pub use super::members::{MAX_TEXT_CHARS, has_value};
-use super::members::{Members, Style, literal, said};
+use super::members::{Members, Style, literal, needs_values, said};
 use crate::command::{Call, is_bare_word};
 use crate::ground::Grounds;
 
@@ -59,15 +58,10 @@ pub fn calls(tools: &[&ToolSpec], max_calls: usize, grounds: Option<&Grounds>) -
     lark
 }
 
-/// Whether a call of a tool means nothing without arguments.
-fn needs_values(tool: &ToolSpec) -> bool {
-    tool.params.values().any(Param::is_required)
-}
-
 /// Whether a call is an open one: of a tool that needs values, without any.
 pub fn is_open<'a>(call: &Call, tools: impl IntoIterator<Item = &'a ToolSpec>) -> bool {
     call.args.is_empty()
-        && tools.into_iter().any(|tool| tool.name == call.tool && needs_values(tool))
+        && tools.into_iter().any(|tool| tool.name == call.tool && needs_values(&tool.params))
 }
 
 /// How the calls of some tools begin: what tells one from another.

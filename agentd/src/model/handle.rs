@@ -151,7 +151,7 @@ impl Model {
     /// Has the worker of the model that would be asked now compute or restore what these messages leave in its memory,
     /// and which of some openings of calls it likes behind them where nothing is asked, which corrects its answers
     /// from then on; none: they stay as they are. A model that has a way of its own gets the `offer` in place of the messages.
-    /// With a high priority everybody's next ask is the faster for it. Returns what the messages took. Where that model fails no other one is loaded for it.
+    /// Returns what the messages took. Where that model fails no other one is loaded for it.
     pub async fn prepare(
         &self,
         messages: Vec<Message>,
@@ -168,6 +168,19 @@ impl Model {
         let rung = self.next(None).map(|at| &self.rungs[at]);
         let rung = rung.ok_or_else(|| ModelError::Unavailable("none is configured".into()))?;
         Ok(rung.ask(ask).await?.usage)
+    }
+
+    /// Asks the model of this name once more, which has answered before. No other one stands in for it, it is not loaded for
+    /// this, and a board that is hot is spared.
+    pub async fn ask_again(&self, name: &str, ask: Ask) -> Result<Answer, ModelError> {
+        let is_loaded = |rung: &&Rung| {
+            *rung.name == *name && matches!(*rung.state.borrow(), State::Ready { .. })
+        };
+        let rung = self.rungs.iter().find(is_loaded).filter(|_| !*self.hot.borrow());
+        let rung = rung.ok_or_else(|| {
+            ModelError::Unavailable("it was unloaded, or the board is hot".into())
+        })?;
+        Ok(Answer { model: name.to_owned(), ..rung.ask(ask).await? })
     }
 
     /// Asks, and waits for the answer. Where the model cannot answer that was asked, the next one is. Dropping the future

@@ -138,13 +138,13 @@ impl Members<'_> {
     /// request does not have them.
     pub(super) fn call(&self, lark: &mut String, rule: &str, grounds: Option<&Grounds>) {
         let Self { params, open, close, .. } = *self;
-        let mut needed = params.values().filter(|param| param.is_required()).peekable();
-        if needed.peek().is_none() {
+        if !needs_values(params) {
             self.rules(lark, rule, grounds);
             return;
         }
+        let can_be_called = params.values().all(|p| !p.is_required() || has_value(p, grounds));
         // Writing to a String does not fail, here and below.
-        let _ = if needed.all(|param| has_value(param, grounds)) {
+        let _ = if can_be_called {
             self.rules(lark, &format!("{rule}_call"), grounds);
             writeln!(lark, "{rule}: {rule}_call | {open} {close}")
         } else {
@@ -191,6 +191,11 @@ impl Members<'_> {
             let _ = writeln!(lark, "{rule}_more{end}: {close}");
         }
     }
+}
+
+/// Whether a call with these parameters means nothing without arguments.
+pub(super) fn needs_values(params: &IndexMap<String, Param>) -> bool {
+    params.values().any(Param::is_required)
 }
 
 /// Whether the request has something that may be written for a parameter.

@@ -1,5 +1,5 @@
 //! What a prompt's static part left in the model's memory, kept on the disk, so that a restart does not
-//! compute it again.
+//! compute it again, nor a change to another one and back.
 //!
 //! ```text
 //!  <folder>/<key>-<SHA-256 of the content>.kv     the state

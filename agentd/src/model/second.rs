@@ -7,6 +7,7 @@
 //!  p(answer) = (p(answer | tools in order) + p(answer | tools the other way round)) / 2
 //! ```
 
+use super::search::PATHS;
 use super::{Alternative, Answer, Usage};
 
 /// The likeliest answer of two that were given to one request, each with what else it may be; and what both took.
@@ -23,6 +24,8 @@ pub fn mean(first: Answer, second: Answer) -> Answer {
     all.iter_mut().for_each(|way| way.confidence /= 2.0);
     // Stable: of two that are as likely, the one that was said first.
     all.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
+    // As many as one answer has.
+    all.truncate(PATHS);
     let Alternative { text, confidence } = all.remove(0);
     Answer { text, confidence, alternatives: all, model, usage }
 }
@@ -76,6 +79,17 @@ mod tests {
         assert_eq!(told(&both), [("off()", 0.425), ("on()", 0.3), ("none()", 0.25)]);
         assert_eq!((both.model.as_str(), both.usage.decodes), ("m", 6));
         assert_eq!((both.usage.total_ms, both.usage.first_token_ms), (180, 40));
+    }
+
+    #[test]
+    fn as_many_ways_are_told_as_of_one_answer() {
+        let first = answer(&[("a()", 0.4), ("b()", 0.3), ("c()", 0.2), ("d()", 0.1)]);
+        let second = answer(&[("e()", 0.35), ("f()", 0.25), ("g()", 0.2), ("h()", 0.2)]);
+        let both = mean(first, second);
+        assert_eq!(
+            told(&both).iter().map(|way| way.0).collect::<Vec<_>>(),
+            ["a()", "e()", "b()", "f()"]
+        );
     }
 
     #[test]

@@ -134,9 +134,13 @@ impl Sequences {
         (taken <= self.n_cells).then_some(going)
     }
 
-    /// The most tokens of a prompt that some sequence begins with.
+    /// The most tokens of a prompt that some sequence begins with, and that can be taken over.
     pub fn longest(&self, prompt: &[LlamaToken]) -> usize {
-        self.held.iter().map(|held| common(&held.tokens, prompt)).max().unwrap_or(0)
+        let begins = |held: &Held| match common(&held.tokens, prompt) {
+            same if self.goes_back || same == held.tokens.len() => same,
+            _ => 0,
+        };
+        self.held.iter().map(begins).max().unwrap_or(0)
     }
 
     /// How many of a sequence's first tokens lie in cells of the static part.
@@ -303,6 +307,12 @@ mod tests {
         let other = ask(&mut sequences, &[20, 50], 30).unwrap();
         assert_eq!((other.from, other.keep), (WARM, 10));
         sequences.free(other.sequence);
+        let prompt = tokens((0..10).chain([20, 21, 60]));
+        assert_eq!(
+            sequences.longest(&prompt),
+            10,
+            "the static part, and not what was said behind it"
+        );
         let next = ask(&mut sequences, &[20, 21, 22, 23], 30).unwrap();
         assert_eq!((next.sequence, next.from, next.keep), (1, 1, 13), "all of it");
         sequences.free(next.sequence);

@@ -28,8 +28,6 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 /// A question.
 #[derive(Debug, Clone, Copy)]
 pub struct Question<'a> {
-    /// The machine's tools.
-    pub tools: &'a [ToolSpec],
     /// What was said and answered before.
     pub before: &'a [(String, String)],
     /// The sentence.
@@ -62,6 +60,9 @@ pub async fn with_model<T, F: Future<Output = T>>(
     work: impl FnOnce(Model) -> F,
 ) -> Result<T, String> {
     let (health, metrics) = (Health::new(Feed::default()), Arc::new(Metrics::default()));
+    // The two views of a machine's tools take one another's place, and come back from here.
+    let kept = tempfile::tempdir().map_err(|e| format!("a folder for prompts: {e}"))?;
+    let config = &ModelConfig { prefixes: Some(kept.path().to_owned()), ..config.clone() };
     let (model, supervisor) = Supervisor::new(config, source, executable, health, metrics);
     let stop = CancellationToken::new();
     let working = async {
@@ -86,24 +87,31 @@ async fn ready(model: &Model) -> Result<(), String> {
     }
 }
 
-/// Asks one question, with the limits of `config`.
-pub async fn ask(
+/// Shows the model some tools, with the limits of `config`.
+pub async fn shown(
     model: &Model,
     config: &ModelConfig,
+    tools: &[ToolSpec],
+) -> Result<Views, ModelError> {
+    let views = Views::new(tools.into(), config);
+    let deadline = Instant::now() + PATIENCE;
+    let prepared = async {
+        views.prepare(model, deadline).await?;
+        views.prepare_second(model, deadline).await
+    };
+    // A prompt that has no room is refused with each question, and told as the answer.
+    match prepared.await {
+        Ok(_) | Err(ModelError::Refused(_)) => Ok(views),
+        Err(error) => Err(error),
+    }
+}
+
+/// Asks one question about tools that are [`shown`].
+pub async fn ask(
+    model: &Model,
+    views: &Views,
     question: &Question<'_>,
 ) -> Result<Given, ModelError> {
-    let views = Views::new(question.tools.into(), config);
-    let patience = Instant::now() + PATIENCE;
-    for prepared in [
-        views.prepare(model, patience).await.map(drop),
-        views.prepare_second(model, patience).await.map(drop),
-    ] {
-        // A prompt that has no room is refused once more, and told as the answer.
-        prepared.or_else(|error| match error {
-            ModelError::Refused(_) => Ok(()),
-            other => Err(other),
-        })?;
-    }
     let before = question.before.iter();
     let before =
         before.map(|(say, answer)| (say.clone(), grammar::parse_calls(answer).unwrap_or_default()));
@@ -122,7 +130,7 @@ pub async fn ask(
         Err(ModelError::Refused(why)) => Answer { text: why, ..Answer::default() },
         Err(error) => return Err(error),
     };
-    let made = |calls| made(calls, question.tools);
+    let made = |calls| made(calls, views.specs());
     let others =
         alternatives.iter().filter_map(|other| grammar::parse_calls(&other.text).ok().map(made));
     let failed = || vec![Call { tool: "(failed)".into(), args: Args::new() }];
@@ -170,11 +178,12 @@ pub async fn exact(
 ) -> Result<Vec<bool>, ModelError> {
     let mut exact = Vec::new();
     for Toolset { tools, pairs, .. } in toolsets {
+        let views = shown(model, config, tools).await?;
         for pair in pairs {
             let before = pair.before.iter().map(|turn| (turn.say.clone(), turn.answer.clone()));
             let before: Vec<_> = before.collect();
-            let question = Question { tools, before: &before, say: &pair.say };
-            let given = ask(model, config, &question).await?;
+            let question = Question { before: &before, say: &pair.say };
+            let given = ask(model, &views, &question).await?;
             let answers = (grammar::parse_calls(&pair.answer), grammar::parse_calls(&given.text));
             exact.push(match answers {
                 (Ok(wanted), Ok(given)) => is_right(&wanted, &given, tools),

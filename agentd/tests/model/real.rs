@@ -39,7 +39,9 @@ async fn answers_obey_the_grammar_whatever_is_asked() {
             let tool = tools.iter().find(|tool| tool.name == call.tool).expect("a declared tool");
             assert!(call.args.keys().all(|key| tool.params.contains_key(key)), "{call}");
         }
-        assert!(answer.usage.forced > 0, "{}: {:?}", answer.text, answer.usage);
+        // What a guess holds already is not forced once more.
+        let free_of_choice = answer.usage.forced + answer.usage.guessed_right;
+        assert!(free_of_choice > 0, "{}: {:?}", answer.text, answer.usage);
     }
     running.stop().await;
 }
@@ -276,7 +278,10 @@ async fn a_bad_grammar_and_a_long_prompt_are_refused_and_the_worker_lives_on() {
 
 #[tokio::test]
 async fn a_schema_a_regular_expression_and_gbnf_hold_what_the_model_writes() {
-    let running = Running::real().await;
+    // As it was published: one that was tuned to call may find no end to what is no call.
+    let config = ModelConfig { adapter: Some("none".into()), threads: 1, ..ModelConfig::default() };
+    let running = start(&config, &file(real_model()), executable());
+    running.ready().await;
     let worker = workers("--model")[0];
     let ask = |grammar: Constraint| {
         running.model.ask(Ask { grammar, max_tokens: 128, ..ask("How warm is it?", "") })

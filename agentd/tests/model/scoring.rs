@@ -98,7 +98,6 @@ async fn agents_that_share_a_worker_are_asked_by_turns_and_answer_as_if_alone() 
             assert_eq!(text, alone.0);
             // Another split of the same tokens into batches rounds differently, which is little beside the correction.
             let (rounding, correction) = (confidence - alone.1, uncorrected - alone.1);
-            eprintln!("{rounding} {correction} {text}");
             assert!(
                 rounding.abs() < correction.abs() / 4.0,
                 "{confidence} {uncorrected} {alone:?}"

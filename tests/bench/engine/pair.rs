@@ -131,11 +131,11 @@ impl Pair {
 }
 
 /// A machine with these tools and the model of the peer's. What the model is not sure of is done all the same, so
-/// that every command goes its whole way.
+/// that every command goes its whole way, and it is asked once, as the peer is.
 pub(super) fn setting(bench: &Bench, tools: &Toolset, context: u32) -> Setting {
     let config = format!(
         "[policy]\nrate_per_minute = 100000\n[model]\npath = \"{}\"\nthreads = {}\n\
-         context = {context}\nmax_calls = {MAX_CALLS}\nmin_confidence = 0.0\n",
+         context = {context}\nmax_calls = {MAX_CALLS}\nmin_confidence = 0.0\nsecond_opinion = 0.0\n",
         bench.model().display(),
         bench.threads,
     );
