@@ -52,6 +52,9 @@ struct Args {
     /// Let the model give values that do not stand in the request
     #[arg(long)]
     ungrounded: bool,
+    /// What the model is less sure of it is asked twice; 0: never; default: production's choice
+    #[arg(long)]
+    second_opinion: Option<f32>,
     /// The most calls of one answer
     #[arg(long, default_value_t = 2)]
     max_calls: usize,

@@ -31,12 +31,14 @@ pub(crate) async fn all(args: &Args) -> Result<Vec<(String, Tally)>> {
         // One machine after the other: the prompt's static part is then computed once for each.
         cases.sort_by(|a, b| a.machine.cmp(&b.machine));
     }
+    let production = ModelConfig::default();
     let config = ModelConfig {
+        second_opinion: args.second_opinion.unwrap_or(production.second_opinion),
         threads: args.threads,
         adapter: args.adapter.clone(),
         grounded: !args.ungrounded,
         max_calls: args.max_calls,
-        ..ModelConfig::default()
+        ..production
     };
     let source = Source::File { name: "exam".into(), path: args.model.clone() };
     let marks = exam::with_model(&config, &source, worker()?, async |model| {

@@ -173,7 +173,7 @@ class Speaker:
                     hour = rng.choice([h for h in range(24) if f"{h:02}" != str(args.get("from", ""))[:2]])
                 args[role] = f"{hour:02}:{minute:02}"
                 return ground.clock(rng, hour, minute)
-            if param is not None and param.kind in programs.SPECS:
+            if param is not None and param.kind in programs.DRAWN:
                 args[role], said = programs.draw(rng, param)
                 return said
             if param is not None and param.kind == "text":
@@ -312,7 +312,7 @@ class Speaker:
         return f"{ask.tool.name}({', '.join(parts)})"
 
     def written(self, param, value, verbatim):
-        if param.kind in programs.SPECS:
+        if param.kind in programs.DRAWN:
             return programs.written(value)
         if value == MARK_OPEN:
             return json.dumps(verbatim, ensure_ascii=False)

@@ -53,6 +53,7 @@ class Archetype:
     descs: list = field(default_factory=list)
     params: list = field(default_factory=list)     # (role, kind, default, names)
     lines: list = field(default_factory=list)
+    abouts: dict = field(default_factory=dict)     # role -> descriptions of that parameter
 
 
 def pairs(text):

@@ -33,6 +33,10 @@ MOST_BARE = 0.25
 ANYTHING = set("on off in out up down go stop start run open close shut pause more less again now please yes no back high low".split())
 # One machine of so many is held back.
 HELD_EVERY = 10
+# How often a thing or a word is missing that such a machine has.
+INCOMPLETE = 0.7
+# Of a hundred programs and machines whose parameters have descriptions, in how many they are declared with them.
+DESCRIBED_PROGRAMS, DESCRIBED_MACHINES = 85, 50
 # A line's fixed arguments stand before " | ".
 FIXED = re.compile(r"((?:\w+=[^|=,]+,? ?)+)\| (.*)")
 
@@ -68,7 +72,7 @@ def read_line(found, lists, raw):
         name, _, roles = raw[1:].partition("|")
         found.append(Craft(name.strip(), banks.items(roles)))
     elif raw.startswith("$"):
-        lists[head[1:]] = ",".join(word.strip() for word in rest.split(","))
+        lists[head[1:]] = ",".join(word.strip() for word in re.split(r"(?<!\\),", rest))
     elif raw == "program":
         found[-1].is_program = True
     elif head == "text:":
@@ -85,6 +89,11 @@ def read_line(found, lists, raw):
         found[-1].tools[-1].descs += [part.strip().rstrip(".") for part in rest.split(" / ")]
     elif head in ("p", "o"):
         found[-1].tools[-1].params.append(read_param(rest, lists, head == "o"))
+    elif head == "about":
+        role, _, rest = rest.partition(" ")
+        if role not in [entry[0] for entry in found[-1].tools[-1].params]:
+            raise ValueError(f"no such parameter: {role}")
+        found[-1].tools[-1].abouts[role] = [part.strip() for part in rest.split(" / ")]
     elif head in ("I", "Q", "S", "F", "H", "M", "A"):
         fixed = FIXED.fullmatch(rest)
         args = banks.pairs(fixed[1]) if fixed else {}
@@ -101,9 +110,14 @@ def crafts():
     return [craft for path in sorted(FOLDER.glob("*.txt")) for craft in read(path)]
 
 
-def tool_of(arch, style, names_of):
-    """A tool with a name, a description, and lines whose fixed arguments are as it declares them."""
+def tool_of(arch, style, names_of, describes=False):
+    """A tool with a name, a description, and lines whose fixed arguments are as it declares them; and with descriptions of its parameters."""
     params = [param_of(entry, style, names_of) for entry in arch.params]
+    if describes:
+        # Somebody who describes parameters does so nearly always, and in one manner.
+        for param in params:
+            if param.role in arch.abouts and style.rng.random() < 0.9:
+                param.spec["description"] = style.meaning(arch.abouts[param.role])
     by_role = {param.role: param for param in params}
     lines = []
     for line in arch.lines:
@@ -121,15 +135,34 @@ def tool_of(arch, style, names_of):
 
 def build(rng, craft, tools, left=()):
     """A toolset of these tools of a machine, and what those would be that were left out."""
-    style, names_of, built = Style(rng, craft.name), {}, []
+    style, names_of, built = Style(rng, craft.name, craft.is_program), {}, []
+    describes = rng.random() * 100 < (DESCRIBED_PROGRAMS if craft.is_program else DESCRIBED_MACHINES)
     for arch in tools:
-        tool = tool_of(arch, style, names_of)
+        tool = tool_of(arch, style, names_of, describes)
         distinct = len({param.name for param in tool.params}) == len(tool.params)
         if distinct and all(tool.name != other.name for other in built):
             built.append(tool)
     things = [item.name for tool in built for param in tool.params if param.kind == "enum" for item in param.items if not item.number]
     domain = Domain(craft.name, craft.roles, {"dev": things or [craft.name.replace("_", " ")]}, texts=craft.texts, nots=craft.nots)
     return Toolset(domain, built, {}, [], [tool_of(arch, style, names_of) for arch in left], craft.is_program)
+
+
+def part_with(rng, tools):
+    """Takes one thing or word out of the enumerations of a machine that has at least two others, so that it can be asked for in vain."""
+    listed = [(tool, param) for tool in tools for param in tool.params if param.kind in ("enum", "lit") and not any(item.number for item in param.items)]
+    names = sorted({item.name for _, param in listed for item in param.items})
+    name = rng.choice(names) if names else None
+    own = [(tool, param, item) for tool, param in listed for item in param.items if item.name == name]
+    for tool, param, gone in own:
+        others = [item for item in param.items if item is not gone]
+        alike = any(set(item.name.split()) <= set(name.split()) for item in others)
+        lines = [line for line in tool.arch.lines if line.fixed.get(param.role) != gone.token]
+        if len(others) < 2 or alike or len(lines) < 4 or param.spec.get("default") == gone.token:
+            return
+    for tool, param, gone in own:
+        param.gone, param.items = gone, [item for item in param.items if item is not gone]
+        param.spec["enum"] = [item.token for item in param.items]
+        tool.arch.lines = [line for line in tool.arch.lines if line.fixed.get(param.role) != gone.token]
 
 
 def is_held(craft):
@@ -141,7 +174,10 @@ def draw(rng, held=False, is_program=False):
     """One of the machines or programs, or of those that are held back, with some of its tools left out and in another order."""
     craft = rng.choice([craft for craft in crafts() if is_held(craft) == held and craft.is_program == is_program])
     tools = rng.sample(craft.tools, min(programs.offered(rng), len(craft.tools))) if craft.is_program else chosen(rng, craft.tools)
-    return build(rng, craft, tools, [arch for arch in craft.tools if arch not in tools])
+    toolset = build(rng, craft, tools, [arch for arch in craft.tools if arch not in tools])
+    if rng.random() < INCOMPLETE:
+        part_with(rng, toolset.tools)
+    return toolset
 
 
 def chosen(rng, tools):

@@ -19,22 +19,22 @@ def read_param(rest, lists, optional=False):
     role, _, rest = rest.partition(" ")
     rest = re.sub(r"\$(\w+)", lambda found: lists[found[1]], rest)
     kind, colon, details = re.match(r"(\w+)(:?)(.*)", rest).groups()
-    if kind in ("things", "words", "str", "strs"):
+    if kind in ("things", "words", "str", "strs", "set"):
         # What a thing is called may have spaces: the names of the parameter begin where its role stands last.
         words = details.split(" ")
         begins = max((at for at, word in enumerate(words) if word == role and at), default=None)
         if begins is None:
             raise ValueError(f"the first name of the parameter has to be its role, {role}")
-        details, names = " ".join(words[:begins]).split(","), words[begins:]
+        details, names = re.split(r"(?<!\\),", " ".join(words[:begins])), words[begins:]
         details[-1], _, default = details[-1].partition("=")
     else:
         details, *names = (details if colon else rest.removeprefix(kind)).split(" ")
         details, _, default = details.partition("=")
         details = details.split(":")
-    if kind == "strs":
+    if kind in ("strs", "set"):
         last, fewest, most = details[-1].split(":")
         details[-1:] = [last, fewest, most]
-    return role, kind, [part.strip() for part in details], default or None, names or [role], optional
+    return role, kind, [part.strip().replace("\\,", ",") for part in details], default or None, names or [role], optional
 
 
 def items_of(kind, details, style):
@@ -78,6 +78,11 @@ def param_of(entry, style, names_of):
         param.tokens = {"on": "on", "off": "off"} if kind == "onoff" else {"true": True, "false": False}
     elif kind in programs.SPECS:
         param.spec, param.tokens = dict(programs.SPECS[kind]), {"details": details}
+    elif kind == "set":
+        *among, fewest, most = details
+        words = items_of(kind, among, style)
+        param.spec = {"type": "array", "items": {"enum": [word.token for word in words]}}
+        param.tokens = {"words": words, "sizes": (int(fewest), int(most))}
     elif kind == "time":
         param.spec = {"type": "string", "format": "time"}
     elif kind == "text":

@@ -15,10 +15,10 @@ import pairs
 import toolsets
 
 # How many of a hundred toolsets are one of the six machines that are known word for word.
-KNOWN_SHARE = 6
+KNOWN_SHARE = 5
 # How many are a machine that was written down whole, and how many a program.
-CRAFT_SHARE = 68
-PROGRAM_SHARE = 12
+CRAFT_SHARE = 60
+PROGRAM_SHARE = 22
 # How many of a hundred sentences that stand alone, and begin as if they did not, come after another one.
 AFTER_OTHERS_SHARE = 70
 # By what production knows a sentence that may go on with the one before.

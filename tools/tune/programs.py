@@ -14,12 +14,16 @@ SPECS = {
     "strs": {"type": "array", "items": {"type": "string"}}, "ints": {"type": "array", "items": {"type": "integer"}},
     "floats": {"type": "array", "items": {"type": "number"}},
 }
+# Kinds whose values are drawn here; a `set` is a list of an enumeration's words.
+DRAWN = {*SPECS, "set"}
 # How many functions of a program are offered, and how often.
 OFFERED = {1: 30, 2: 15, 3: 15, 4: 15, 6: 10, 8: 10, 10: 5}
 # What lies within is a year, or the like, and is neither rounded nor parted.
 YEARS = range(1000, 2200)
-# Of a hundred numbers, those that are said in words where they are small, and those that have a comma in their thousands.
-IN_WORDS, WITH_COMMA = 12, 25
+# Of a hundred numbers, those that are said in words where they are small, those that have a comma in their thousands, and large
+# ones that are told in millions.
+IN_WORDS, WITH_COMMA = 12, 45
+IN_MILLIONS = 50
 
 
 def amount(rng, low, high, whole):
@@ -47,6 +51,9 @@ def is_year(low, high):
 def amount_text(rng, value, plainly=False):
     """A number as it is said; plainly: as it is written in the call."""
     plain = ground.plain(value)
+    millions = ground.plain(round(value / 1e6, 4))
+    if value >= 1e6 and float(millions) * 1e6 == value and len(millions) < 6 and not plainly and rng.random() * 100 < IN_MILLIONS:
+        return f"{millions} million"
     if value == int(value) and 0 < value <= 12 and not plainly and rng.random() * 100 < IN_WORDS:
         return ground.words(int(value))
     if value >= 1000 and value == int(value) and not plainly and rng.random() * 100 < WITH_COMMA:
@@ -54,24 +61,31 @@ def amount_text(rng, value, plainly=False):
     return plain
 
 
-def listing(rng, said):
+def listing(rng, said, is_text=False):
     """Several values, as they are listed in a sentence."""
+    if len(said) == 1:
+        return said[0]
     if rng.random() < 0.3:
-        return f"[{', '.join(said)}]"
+        quote = rng.choice(["", "'", '"']) if is_text else ""
+        return f"[{', '.join(quote + text + quote for text in said)}]"
     last = rng.choice([" and ", " and ", ", and " if len(said) > 2 else " and ", ", "])
     return f"{', '.join(said[:-1])}{last}{said[-1]}"
 
 
 def draw(rng, param):
     """An argument, and how it is said."""
-    kind, details = param.kind, param.tokens["details"]
+    kind, details = param.kind, param.tokens.get("details")
     if kind == "str":
         value = rng.choice(details)
         return value, value
     if kind == "strs":
         among, (fewest, most) = details[:-2], map(int, details[-2:])
         values = rng.sample(among, min(rng.randint(fewest, most), len(among)))
-        return values, listing(rng, values)
+        return values, listing(rng, values, is_text=True)
+    if kind == "set":
+        fewest, most = param.tokens["sizes"]
+        words = rng.sample(param.tokens["words"], min(rng.randint(fewest, most), len(param.tokens["words"])))
+        return [word.token for word in words], listing(rng, [rng.choice([word.name, word.name, *word.also]) for word in words])
     whole = kind in ("int", "ints")
     if kind in ("int", "float"):
         value = amount(rng, *details, whole)

@@ -23,8 +23,11 @@ def slug(text):
 class Style:
     """One style, drawn for a machine that is called `name`."""
 
-    def __init__(self, rng, name):
+    def __init__(self, rng, name, is_program=False):
         self.rng = rng
+        # Words of enumerations are written with capitals in one program of three, as "Gluten Free".
+        self.titled = is_program and rng.random() < 0.33
+        self.manner = rng.random()
         self.separator = rng.choices(["_", " ", "-"], [80, 10, 10])[0]
         self.order = rng.choices(["verb", "noun", "mixed"], [55, 25, 20])[0]
         self.prefix = slug(name)[:4].strip("_") + "_" if rng.random() < 0.1 else ""
@@ -36,6 +39,8 @@ class Style:
 
     def token(self, name):
         """A word of an enum."""
+        if self.titled:
+            return " ".join(word[:1].upper() + word[1:] for word in name.replace("_", " ").split())
         return re.sub(r"[ _]+", self.separator, name.rstrip("*").lower().replace("'", ""))
 
     def named(self, name):
@@ -45,6 +50,11 @@ class Style:
         if self.short:
             name = "_".join(SHORT.get(word, word) for word in name.split("_"))
         return self.prefix + slug(name)
+
+    def meaning(self, texts):
+        """One of the descriptions of a parameter, which are ordered from terse to whole: mostly of the same manner throughout."""
+        manner = self.manner if self.rng.random() < 0.7 else self.rng.random()
+        return texts[int(manner * len(texts))]
 
     def described(self, text):
         """A description: as it is, as a sentence, in the third person, or as the use of the tool."""

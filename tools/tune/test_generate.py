@@ -156,14 +156,14 @@ class Data(unittest.TestCase):
         total = sum(kinds.values())
         shares = {kind: count / total for kind, count in kinds.items()}
         print("\nshares:", {kind: round(share, 3) for kind, share in sorted(shares.items())})
-        for kind, low, high in [("single", 0.42, 0.6), ("two", 0.05, 0.11), ("follow", 0.03, 0.09), ("refuse", 0.09, 0.13), ("noise", 0.16, 0.21),
+        for kind, low, high in [("single", 0.42, 0.6), ("two", 0.05, 0.11), ("follow", 0.03, 0.09), ("refuse", 0.09, 0.13), ("noise", 0.14, 0.21),
                                 ("values", 0.035, 0.08), ("able", 0.025, 0.06)]:
             self.assertTrue(low <= shares[kind] <= high, (kind, shares[kind]))
 
     def test_toolsets_have_14_tools_at_most_and_some_have_few_and_the_banks_are_broad(self):
         sizes = Counter(len(record["tools"]) for record in drawn())
         self.assertTrue(1 <= min(sizes) and max(sizes) <= 14, sizes)
-        self.assertTrue(0.03 <= sum(sizes[few] for few in range(1, crafts.FEWEST)) / sum(sizes.values()) <= 0.15, sizes)
+        self.assertTrue(0.03 <= sum(sizes[few] for few in range(1, crafts.FEWEST)) / sum(sizes.values()) <= 0.25, sizes)
         for record in drawn():
             self.assertLessEqual(len(record["pairs"]), 24)
         self.assertGreaterEqual(len(banks.archetypes()), 60)
@@ -276,7 +276,7 @@ class Refusals(unittest.TestCase):
         del reasons[""]
         total = sum(reasons.values())
         print("\nrefusals:", {why: round(100 * count / total) for why, count in reasons.most_common()})
-        self.assertEqual(set(asked), {"missing", "ambiguous", "vague", "outside", "shared", "beyond"})
+        self.assertEqual(set(asked), {"missing", "ambiguous", "vague", "outside", "shared", "beyond", "gone"})
         self.assertEqual(set(refuse.REFUSE) - set(reasons), set())
         self.assertLess(max(reasons.values()) / total, 0.15)
 
@@ -287,6 +287,19 @@ class Refusals(unittest.TestCase):
                 found = re.search(r"(?:open|start|turn on|switch off) the ([a-z ]+?)[.?]?$", pair["say"].lower()) if pair.get("why") in ("held", "foreign") else None
                 if found and " for me" not in found[1] and " now" not in found[1]:
                     self.assertNotIn(found[1], known)
+
+    def test_what_a_machine_was_parted_from_is_asked_for_and_declared_by_none_of_its_tools(self):
+        parted = 0
+        for seed in range(60):
+            toolset = crafts.draw(random.Random(seed))
+            gone = {param.gone.name: param.gone.token for tool in toolset.tools for param in tool.params if param.gone}
+            parted += bool(gone)
+            for name, token in gone.items():
+                for tool in toolset.tools:
+                    self.assertFalse(any(token in param.spec.get("enum", ()) or name in [item.name for item in param.items] for param in tool.params))
+                    self.assertFalse(any(token == line.fixed.get(param.role) for line in tool.arch.lines for param in tool.params if param.gone))
+                    self.assertTrue(all(len(param.items) >= 2 for param in tool.params if param.gone))
+        self.assertTrue(20 < parted < 60, parted)
 
 
 class Wording(unittest.TestCase):

@@ -48,6 +48,7 @@ class Param:
     items: list = field(default_factory=list)
     tokens: dict = field(default_factory=dict)     # canonical word -> declared value
     quantity: Quantity | None = None
+    gone: Item | None = None                       # what such a machine has, and this one does not
 
 
 @dataclass
@@ -360,9 +361,16 @@ RULES = ("You control a machine. Answer each request with the one call that does
          "or with none() if no tool fits.\nTools:\n")
 
 
+def member(name, spec):
+    """A parameter as the program renders it: `unit?: km|miles (of the result)`."""
+    mark = "?" if spec.get("optional") or "default" in spec else ""
+    meaning = " ".join(spec.get("description", "").split()).rstrip(" .")
+    return f"{name}{mark}: {kind_of(spec)}" + (f" ({meaning})" if meaning else "")
+
+
 def prompt(declared):
     """The system text, as the program renders it."""
-    lines = [f"- {tool['name']}({', '.join(f'{name}: {kind_of(spec)}' for name, spec in tool['params'].items())}): {tool['description']}"
+    lines = [f"- {tool['name']}({', '.join(member(name, spec) for name, spec in tool['params'].items())}): {tool['description']}"
              for tool in declared]
     return (RULES + "\n".join(lines)).rstrip()
 

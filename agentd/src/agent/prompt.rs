@@ -4,6 +4,7 @@
 //! Whether it all fits the context is checked by the worker, which refuses and never truncates.
 
 use agentd_tools::spec::{Format, Param, ParamKind, ToolSpec};
+use indexmap::IndexMap;
 
 use crate::command::Call;
 use crate::model::Message;
@@ -43,11 +44,29 @@ fn message(role: &str, content: String) -> Message {
     Message { role: role.into(), content }
 }
 
-/// One line: `- name(param: type, ...): description`.
+/// One line: `- name(param: type, may_be_left_out?: type (what it means)): description`.
 fn declaration(tool: &ToolSpec) -> String {
-    let params: Vec<String> =
-        tool.params.iter().map(|(name, param)| format!("{name}: {}", kind(param))).collect();
-    format!("- {}({}): {}\n", tool.name, params.join(", "), tool.description)
+    format!("- {}({}): {}\n", tool.name, members(&tool.params), tool.description)
+}
+
+/// Parameters, or the members of an object, each with what its declaration says of it.
+fn members(params: &IndexMap<String, Param>) -> String {
+    let member = |(name, param): (&String, &Param)| {
+        let mark = if param.is_required() { "" } else { "?" };
+        let meaning = match one_line(param.description.as_deref().unwrap_or_default()) {
+            text if text.is_empty() => text,
+            text => format!(" ({text})"),
+        };
+        format!("{name}{mark}: {}{meaning}", kind(param))
+    };
+    params.iter().map(member).collect::<Vec<_>>().join(", ")
+}
+
+/// A description without line breaks, which would look like another tool, and without a full stop.
+fn one_line(text: &str) -> String {
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control());
+    let text = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+    text.trim_end_matches([' ', '.']).to_owned()
 }
 
 fn kind(param: &Param) -> String {
@@ -57,11 +76,7 @@ fn kind(param: &Param) -> String {
     // Lists and objects look like their values.
     match (param.kind, &param.items) {
         (ParamKind::Array, Some(items)) => return format!("[{}]", kind(items)),
-        (ParamKind::Object, _) => {
-            let members = param.properties.iter();
-            let members: Vec<_> = members.map(|(name, m)| format!("{name}: {}", kind(m))).collect();
-            return format!("{{{}}}", members.join(", "));
-        }
+        (ParamKind::Object, _) => return format!("{{{}}}", members(&param.properties)),
         _ => {}
     }
     let name = match param.kind {
@@ -135,6 +150,24 @@ mod tests {
         .expect("a tool");
         let line =
             "- scene(rooms: [hall|attic], light: {level: int 0..9, names: [text]}): sets it\n";
+        assert_eq!(declaration(&tool), line);
+    }
+
+    #[test]
+    fn what_a_parameter_means_and_whether_it_may_be_left_out_is_shown() {
+        let tool: ToolSpec = serde_json::from_value(json!({
+            "name": "stay", "description": "books it", "kind": "publish", "params": {
+                "town": {"description": "Where to look. "},
+                "nights": {"type": "integer", "min": 1, "max": 9, "default": 1, "description": "how\n\u{0}long ."},
+                "filter": {"type": "object", "optional": true, "properties": {
+                    "stars": {"type": "integer", "optional": true, "description": "at least"},
+                }},
+                "note": {"description": " "},
+            },
+        }))
+        .expect("a tool");
+        let line = "- stay(town: text (Where to look), nights?: int 1..9 (how long), \
+                    filter?: {stars?: int (at least)}, note: text): books it\n";
         assert_eq!(declaration(&tool), line);
     }
 

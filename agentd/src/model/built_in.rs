@@ -15,7 +15,7 @@ use super::gguf::{GgufError, Header};
 const BYTES: &[u8] = include_bytes!("../../adapters/smollm2-135m-instruct.gguf");
 
 /// SHA-256 of its file, in hex.
-pub const SHA256: &str = "e679764542ff92b48e29c377d03eddd38e181cb43edcb4f080229a7c4d5c4b09";
+pub const SHA256: &str = "b5e35d9ca2e2ef2996382b48a371649c92b1fd1c492870818e5c34d0b63ae076";
 
 /// The adapter in memory, which is there until this is dropped.
 #[derive(Debug)]

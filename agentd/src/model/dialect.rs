@@ -2,7 +2,7 @@
 //! trained on.
 //!
 //! ```text
-//!  turns-2:  BOS rules and tools EOS   BOS request EOS call EOS   BOS request EOS ...
+//!  turns-3:  BOS rules and tools EOS   BOS request EOS call EOS   BOS request EOS ...
 //! ```
 //!
 //! In turns each message is tokenized alone and as plain text, so that a person's words cannot spell a control
@@ -18,7 +18,7 @@ use super::template::Template;
 use super::{Message, ModelError};
 
 /// The name of the terse dialect in an adapter's metadata (`agentd.dialect`).
-pub const TURNS: &str = "turns-2";
+pub const TURNS: &str = "turns-3";
 
 /// A way to write prompts.
 pub enum Dialect {

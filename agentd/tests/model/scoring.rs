@@ -111,7 +111,8 @@ async fn agents_that_share_a_worker_are_asked_by_turns_and_answer_as_if_alone() 
 /// An answer, how sure it is, and how much of its prompt was there.
 async fn asked(running: &Running, tools: &[ToolSpec]) -> (String, f32, u32) {
     let lark = grammar::calls(&tools.iter().collect::<Vec<_>>(), 1, None);
-    let question = vec![system_prompt(tools), user("turn on the pump")];
+    // What it is not sure of, so that the correction can be seen.
+    let question = vec![system_prompt(tools), user("do something about the air in there")];
     let answer = running.ask_messages(question, &lark).await.expect("an answer");
     (answer.text, answer.confidence, answer.usage.reused)
 }

@@ -68,7 +68,7 @@ impl Toolset {
         Ok(Self { toml, specs: read.tool })
     }
 
-    /// The prompt that our worker makes of the same in its dialect `turns-2`, as text.
+    /// The prompt that our worker makes of the same in its dialect `turns-3`, as text.
     pub(super) fn prompt(&self, marks: &Marks, before: &[Exchange], say: &str) -> String {
         let mut messages = prompt::preamble(&self.specs);
         for Exchange { say, answer } in before {

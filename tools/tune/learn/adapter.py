@@ -7,7 +7,7 @@ import torch
 from gguf import GGMLQuantizationType as Type
 
 # The format of the prompts that it was trained on, which the daemon has to write for it: see DATA_CARD.md.
-DIALECT = "turns-2"
+DIALECT = "turns-3"
 # Numbers of a block of Q8_0.
 BLOCK = 32
 
