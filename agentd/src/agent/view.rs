@@ -79,8 +79,8 @@ impl Views {
         self.first.prepare(model, Priority::High, deadline).await
     }
 
-    /// The same for the second view, with little of what others are answered with meanwhile; then the first one is put back in
-    /// its place. None: there is no second one.
+    /// The same for the second view, with little of what others are answered with meanwhile; then the first one is put back
+    /// in its place. None: there is no second one.
     pub async fn prepare_second(
         &self,
         model: &Model,
@@ -106,9 +106,9 @@ impl Views {
         self.prepared_for.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks, and where the answer is not sure once more; the flag says whether it was. `pieces` gets the first answer while it
-    /// is written. Where a second one cannot be had from the same model, in about the time that the first one took, the first one
-    /// stands.
+    /// Asks, and where the answer is not sure once more; the flag says whether it was. `pieces` gets the first answer while
+    /// it is written. Where a second one cannot be had from the same model, in about the time that the first one took, the
+    /// first one stands.
     pub async fn ask(
         &self,
         model: &Model,
@@ -136,8 +136,8 @@ impl Views {
     }
 }
 
-/// How long to wait for a second opinion: twice as long as the first answer `took`, and at most half of what is `left`, so that what
-/// is then done has time. None: the first one is as sure as `least`, or there is no time.
+/// How long to wait for a second opinion: twice as long as the first answer `took`, and at most half of what is `left`, so
+/// that what is then done has time. None: the first one is as sure as `least`, or there is no time.
 fn patience(confidence: f32, least: f32, took: Duration, left: Duration) -> Option<Duration> {
     let is_wanted = confidence < least && left >= took * 3;
     is_wanted.then(|| (took * 2).max(PATIENCE).min(left / 2))
