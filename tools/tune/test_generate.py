@@ -34,6 +34,13 @@ def drawn(count=500, seed=11):
     return list(generate.records(seed, count, 24, kinds=True, avoid=generate.sentences(generate.AVOID)))
 
 
+@lru_cache(maxsize=None)
+def of_machines(seed=11):
+    """The same without programs, in which nothing is heard and few functions are offered."""
+    is_program = [generate.drawn(random.Random(f"{seed}/{index}"), False).is_program for index in range(len(drawn()))]
+    return [record for record, left in zip(drawn(), is_program) if not left]
+
+
 def parse_value(text):
     if re.fullmatch(r"[^\W\d_][\w.\-]*", text) and text not in ("true", "false", "null"):
         return text
@@ -152,18 +159,19 @@ class Data(unittest.TestCase):
         self.assertGreaterEqual(share, 0.9)
 
     def test_the_kinds_have_their_shares(self):
-        kinds = Counter(pair["kind"] for record in drawn() for pair in record["pairs"])
+        kinds = Counter(pair["kind"] for record in of_machines() for pair in record["pairs"])
         total = sum(kinds.values())
         shares = {kind: count / total for kind, count in kinds.items()}
         print("\nshares:", {kind: round(share, 3) for kind, share in sorted(shares.items())})
-        for kind, low, high in [("single", 0.42, 0.6), ("two", 0.05, 0.11), ("follow", 0.03, 0.09), ("refuse", 0.09, 0.13), ("noise", 0.14, 0.21),
+        for kind, low, high in [("single", 0.42, 0.6), ("two", 0.05, 0.11), ("follow", 0.03, 0.09), ("refuse", 0.09, 0.13), ("noise", 0.16, 0.21),
                                 ("values", 0.035, 0.08), ("able", 0.025, 0.06)]:
             self.assertTrue(low <= shares[kind] <= high, (kind, shares[kind]))
 
     def test_toolsets_have_14_tools_at_most_and_some_have_few_and_the_banks_are_broad(self):
         sizes = Counter(len(record["tools"]) for record in drawn())
         self.assertTrue(1 <= min(sizes) and max(sizes) <= 14, sizes)
-        self.assertTrue(0.03 <= sum(sizes[few] for few in range(1, crafts.FEWEST)) / sum(sizes.values()) <= 0.25, sizes)
+        sizes = Counter(len(record["tools"]) for record in of_machines())
+        self.assertTrue(0.03 <= sum(sizes[few] for few in range(1, crafts.FEWEST)) / sum(sizes.values()) <= 0.15, sizes)
         for record in drawn():
             self.assertLessEqual(len(record["pairs"]), 24)
         self.assertGreaterEqual(len(banks.archetypes()), 60)

@@ -11,7 +11,7 @@
 //! became of it. It is then settled: made again where its tool is idempotent and the daemon stopped, asked
 //! for where its tool says how, else reported as not known.
 //!
-//! Bounds: at most `steps` calls; the model is asked once. The plan is approved as a whole before its
+//! Bounds: at most `steps` calls; the model is asked for one plan. It is approved as a whole before its
 //! first call, so that half of a refused plan never runs.
 
 use agentd_tools::{Effect, Recovery};

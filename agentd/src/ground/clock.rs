@@ -7,6 +7,7 @@ use super::number;
 
 /// Words before an hour that make it one: "at six".
 const BEFORE: &[&str] = &["at", "by", "until", "till", "from", "before", "after", "around"];
+const O_CLOCK: &[&str] = &["o'clock", "o’clock", "oclock"];
 /// What may stand between the hour and what tells the half of the day.
 const FILLERS: &[&str] = &[
     "o'clock",
@@ -67,10 +68,12 @@ fn sureness(words: &[Word], at: usize, next: usize) -> Clock {
     let is_fraction = own.iter().any(|word| word.is("past"))
         || own.windows(2).any(|pair| pair[0].is("quarter") && pair[1].is("to"));
     let follows = words.get(next).map_or("", Word::text);
-    let o_clock = |text: &str| matches!(text, "o'clock" | "o’clock" | "oclock");
     match own.last().map_or("", Word::text) {
         "am" | "a.m" | "pm" | "p.m" => Clock::Surely,
-        _ if is_fraction || o_clock(follows) || own.iter().any(|word| o_clock(word.text())) => {
+        _ if is_fraction
+            || O_CLOCK.contains(&follows)
+            || own.iter().any(|word| O_CLOCK.contains(&word.text())) =>
+        {
             Clock::Surely
         }
         "morning" | "afternoon" | "evening" | "night" | "tonight" => Clock::Likely,
@@ -133,7 +136,7 @@ fn read(words: &[Word], at: usize) -> Option<(Vec<(u32, u32)>, usize)> {
         )]
         return Some(halves(words, next, hour, minute as u32));
     }
-    let o_clock = matches!(words.get(next).map(Word::text), Some("o'clock" | "o’clock" | "oclock"));
+    let o_clock = words.get(next).is_some_and(|word| O_CLOCK.contains(&word.text()));
     let half = half(words, next, hour);
     if let Some((minute, next)) = number::number(words, next)
         && (said || self::half(words, next, hour).is_some())

@@ -1,7 +1,7 @@
 //! Which tokens each sequence of the context holds, and which one a new prompt goes to.
 //!
 //! ```text
-//!  sequence 0      the static part of the prompts, kept for good
+//!  sequence 0      the static part of the prompts; another one may take its place
 //!  sequences 1..   an ask each; what an ask leaves behind stays until its place is needed
 //! ```
 //!

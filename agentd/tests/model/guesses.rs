@@ -132,14 +132,12 @@ async fn what_a_draft_model_guesses_changes_no_answer_and_saves_runs() {
     .map(|words| (vec![user(words)], Constraint::Regex("(.|\n){1,160}".to_owned())))
     .to_vec();
     let draft = Some(real_model().to_string_lossy().into_owned());
-    for adapter in [Some("none".into()), None] {
-        // Beside none at all: what stands before an answer may guess better than a draft, where it goes round in circles.
-        let own = ModelConfig { adapter, guess_tokens: 0, ..ModelConfig::default() };
-        let with = ModelConfig {
-            draft: draft.clone(),
-            guess_tokens: ModelConfig::default().guess_tokens,
-            ..own.clone()
-        };
+    let usual = ModelConfig::default().guess_tokens;
+    // The tuned one goes round in circles there, where the words before an answer guess better than a draft: it stands beside
+    // no guesses at all.
+    for (adapter, guess_tokens) in [(Some("none".into()), usual), (None, 0)] {
+        let own = ModelConfig { adapter, guess_tokens, ..ModelConfig::default() };
+        let with = ModelConfig { draft: draft.clone(), guess_tokens: usual, ..own.clone() };
         let answers = compared([started(own.clone()).await, started(with).await], &asks).await;
         for [without, with] in &answers {
             println!("{}\n  {:?}\n  {:?}", with.text, without.usage, with.usage);
