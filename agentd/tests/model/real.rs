@@ -17,10 +17,7 @@ use super::support::{
 
 #[tokio::test]
 async fn answers_obey_the_grammar_whatever_is_asked() {
-    // Without guesses: what one of them holds already is not forced once more.
-    let config = ModelConfig { guess_tokens: 0, threads: 1, ..ModelConfig::default() };
-    let running = start(&config, &file(real_model()), executable());
-    running.ready().await;
+    let running = Running::real().await;
     let tools = greenhouse();
     let lark = grammar::calls(&tools.iter().collect::<Vec<_>>(), 2, None);
     for words in [
@@ -42,7 +39,10 @@ async fn answers_obey_the_grammar_whatever_is_asked() {
             let tool = tools.iter().find(|tool| tool.name == call.tool).expect("a declared tool");
             assert!(call.args.keys().all(|key| tool.params.contains_key(key)), "{call}");
         }
-        assert!(answer.usage.forced > 0, "{}: {:?}", answer.text, answer.usage);
+        // Nothing is forced of one free text: the bracket of `note(` may be that of `note()`, and the quote is part of what
+        // may be a longer token.
+        let is_free_text = matches!(calls.as_slice(), [call] if call.tool == "note");
+        assert!(answer.usage.forced > 0 || is_free_text, "{}: {:?}", answer.text, answer.usage);
     }
     running.stop().await;
 }
