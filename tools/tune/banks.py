@@ -30,6 +30,7 @@ class Domain:
     texts: list = field(default_factory=list)
     hints: dict = field(default_factory=dict)      # (key, name) -> indirect sentences
     nots: list = field(default_factory=list)       # what sounds at home there, and no tool does
+    refused: object = None                         # refused_lines.Refused
     rivals: dict = field(default_factory=dict)     # (key, name) -> what could answer its indirect sentences as well
 
 

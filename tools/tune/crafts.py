@@ -16,6 +16,7 @@ from zlib import crc32
 
 import banks
 import programs
+import refused_lines
 from banks import Archetype, Domain, Line
 from declare import SWITCHES, param_of, read_param, value_of
 from phrases import parsed
@@ -48,6 +49,7 @@ class Craft:
     roles: list
     texts: list = field(default_factory=list)
     nots: list = field(default_factory=list)       # what none of its tools does
+    refused: object = None                         # refused_lines.Refused
     tools: list = field(default_factory=list)      # Archetype
     is_program: bool = False                       # its tools are functions
 
@@ -106,8 +108,15 @@ def read_line(found, lists, raw):
 
 @lru_cache(maxsize=None)
 def crafts():
-    """All machines."""
-    return [craft for path in sorted(FOLDER.glob("*.txt")) for craft in read(path)]
+    """All machines, with what was written down for them that they must not act on."""
+    found, refused = [craft for path in sorted(FOLDER.glob("*.txt")) for craft in read(path)], refused_lines.everything()
+    for craft in found:
+        craft.refused = refused.get(craft.name)
+        if craft.refused:
+            craft.nots += craft.refused.plain["N"]
+            for arch in craft.tools:
+                arch.lines += [Line("A", {}, text) for name, text in craft.refused.which if name == arch.name]
+    return found
 
 
 def tool_of(arch, style, names_of, describes=False):
@@ -143,7 +152,7 @@ def build(rng, craft, tools, left=()):
         if distinct and all(tool.name != other.name for other in built):
             built.append(tool)
     things = [item.name for tool in built for param in tool.params if param.kind == "enum" for item in param.items if not item.number]
-    domain = Domain(craft.name, craft.roles, {"dev": things or [craft.name.replace("_", " ")]}, texts=craft.texts, nots=craft.nots)
+    domain = Domain(craft.name, craft.roles, {"dev": things or [craft.name.replace("_", " ")]}, texts=craft.texts, nots=craft.nots, refused=craft.refused)
     return Toolset(domain, built, {}, [], [tool_of(arch, style, names_of) for arch in left], craft.is_program)
 
 

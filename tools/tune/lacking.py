@@ -4,7 +4,7 @@ import re
 
 import ground
 from asks import number_for, spoken_item
-from phrases import MARK_OPEN, finish
+from phrases import MARK_OPEN, expand, finish
 
 
 class Lacking:
@@ -13,7 +13,7 @@ class Lacking:
     def of_lines(self, kind):
         lines = [(tool, line) for tool in self.toolset.tools for line in tool.arch.lines if line.kind == kind]
         if kind == "A":
-            lines = [(tool, line) for tool, line in lines if (p := self.speaker.item_param(tool)) and len(p.items) > 1]
+            lines = [(tool, line) for tool, line in lines if all(p.kind not in ("enum", "lit") or len(p.items) > 1 for p in tool.params)]
         if not lines:
             return None
         tool, line = self.rng.choice(lines)
@@ -28,6 +28,15 @@ class Lacking:
 
     def no_missing(self):
         return self.of_lines("M")
+
+    def no_which_tool(self):
+        """ "Turn it up", where that could be meant for two of the tools."""
+        refused = self.toolset.domain.refused
+        if not refused:
+            return None
+        here = {tool.arch.name for tool in self.toolset.tools}
+        texts = [text for tools, text in refused.either if len(tools & here) > 1]
+        return self.asks_or_tells(expand(self.rng, self.rng.choice(texts))) if texts else None
 
     def either(self):
         """ "The left or the right one": which of two, nobody says."""

@@ -15,8 +15,8 @@ REFUSE = {"chat": 8, "knowledge": 7, "wishes": 7, "injection": 7, "near": 9, "he
           "left_out": 30, "elsewhere": 26}
 # The same for machines that were written down whole, where what is missing was written down too, and where the shared wording of
 # the others would else fill the places of kinds that do not occur.
-REFUSE_CRAFT = REFUSE | {"chat": 3, "knowledge": 4, "wishes": 3, "injection": 4, "foreign": 5, "dont": 10, "condition": 8, "untimed": 8, "unsafe": 6, "missing": 26, "ambiguous": 14,
-                         "own": 24, "left_out": 34, "elsewhere": 20, "gone": 60}
+REFUSE_CRAFT = REFUSE | {"chat": 3, "knowledge": 4, "wishes": 3, "injection": 4, "foreign": 5, "dont": 8, "condition": 7, "untimed": 7, "unsafe": 40, "missing": 30, "ambiguous": 36,
+                         "own": 44, "left_out": 30, "elsewhere": 14, "gone": 44, "not_now": 40, "remark": 20, "outside": 24, "which_tool": 12, "beyond": 12}
 # For programs: a request for another function, one that sounds like this program's, or something else altogether.
 REFUSE_PROGRAM = {"own": 30, "left_out": 28, "elsewhere": 24, "gone": 8, "chat": 6, "wishes": 5, "injection": 3}
 STOP = set("that with this from have what does should would could your about will them they than then there where which who whom been were into over some more most much "
@@ -34,6 +34,9 @@ def stems(text):
     """The beginnings of a text's words that name something."""
     words = re.findall(r"[a-z]+", re.sub(r"\{[^}]*\}", " ", text.lower()))
     return {word[:4] for word in words if len(word) > 2 and word not in STOP and word not in SHORT and word not in ORDERS}
+
+
+QUESTION = re.compile(r"(what|what's|who|how|when|where|why|is|was|are|do|does|did|can|could|would|which|will)\b")
 
 
 class Refusals(Lacking, Absent):
@@ -98,14 +101,34 @@ class Refusals(Lacking, Absent):
         if not self.toolset.domain.nots:
             return None
         text = expand(self.rng, self.rng.choice(self.toolset.domain.nots))
-        if re.match(r"(what|what's|who|how|when|where|why|is|was|are|do|does|did|can|which|will)\b", text):
+        if QUESTION.match(text):
             return finish(self.rng, text, "?")
+        return self.maybe_wrapped(text)
+
+    def maybe_wrapped(self, text):
         return finish(self.rng, wrap_order(self.rng, text) if self.rng.random() < 0.4 and re.match(r"[a-z]+ (the|a|my|me|us|all)\b", text) else text)
+
+    def written(self, kind):
+        """A sentence of that kind that was written down for this machine."""
+        refused = self.toolset.domain.refused
+        return expand(self.rng, self.rng.choice(refused.plain[kind])) if refused and refused.plain[kind] else None
+
+    def asks_or_tells(self, text):
+        return text and finish(self.rng, text, "?" if QUESTION.match(text) else ".")
+
+    def no_not_now(self):
+        return self.asks_or_tells(self.written("D"))
+
+    def no_remark(self):
+        return self.asks_or_tells(self.written("R"))
 
     def no_near(self):
         return self.of_thing(refusals.NEAR, True)
 
     def no_unsafe(self):
+        text = self.written("U")
+        if text:
+            return self.asks_or_tells(text) if QUESTION.match(text) else self.maybe_wrapped(text)
         text = self.of_thing(refusals.UNSAFE, True)
         return text and not {"lockout", "limit"} & self.keys() and text
 

@@ -106,7 +106,27 @@ class Learn(unittest.TestCase):
         for key, b in self.lora.b.items():
             self.assertTrue(torch.allclose(b, again.b[key], atol=1e-3))
         with self.assertRaises(SystemExit):
-            adapter.load(path, Lora(self.base, 8, 8.0))
+            adapter.load(path, Lora(self.base, 2, 2.0))
+
+    def test_an_adapter_that_grows_says_what_it_said_and_may_then_learn_more(self):
+        path, pack = self.folder / "adapter.gguf", Pack(LESSON)
+        adapter.save(path, self.lora, {})
+        wide = Lora(self.base, 4, 4.0, 8)
+        adapter.load(path, wide)
+        logits = lambda lora: self.model.logits(Llama(self.base, lora).hidden(pack)[pack.at])
+        self.assertTrue(torch.allclose(logits(self.lora), logits(wide), atol=1e-2))
+        for name, b in wide.b.items():
+            if "ffn" in name:
+                torch.nn.init.normal_(b, std=0.1)
+        adapter.save(path, wide, {})
+        self.assertEqual(adapter.ranks(path), (4, 8))
+        again = Lora(self.base, 4, 4.0, 8)
+        adapter.load(path, again)
+        self.assertTrue(torch.allclose(logits(wide), logits(again), atol=1e-2))
+        # llama.cpp's scale of each layer is alpha over the rank of its own factors.
+        stored = {tensor.name: tensor for tensor in gguf.GGUFReader(path).tensors}["blk.0.ffn_up.weight.lora_b"]
+        halved = torch.from_numpy(gguf.dequantize(stored.data, stored.tensor_type).copy()) * (4.0 / 8)
+        self.assertTrue(torch.allclose(halved, wide.b["0/ffn_up"], atol=1e-3))
 
     def run_training(self, out, steps, *more):
         lessons = self.folder / "lessons.jsonl"

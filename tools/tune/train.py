@@ -31,8 +31,9 @@ def options():
     parser.add_argument("--check", required=True, help="lessons on other toolsets, which are never learnt")
     parser.add_argument("--out", required=True, type=pathlib.Path, help="folder of checkpoints, log and adapter.gguf")
     parser.add_argument("--from", dest="begin", help="an adapter to begin with")
-    parser.add_argument("--rank", type=int, default=32)
-    parser.add_argument("--alpha", type=float, default=32.0)
+    parser.add_argument("--rank", type=int, help="of the attention's layers (default: as --from has it, else 32); it may be more than --from has")
+    parser.add_argument("--ffn-rank", type=int, help="of the feed-forward layers (default: as --from has it, else --rank)")
+    parser.add_argument("--alpha", type=float, help="the adapter counts alpha / rank times (default: as much as --rank)")
     parser.add_argument("--rate", type=float, default=1e-3, help="learning rate (default 0.001)")
     parser.add_argument("--steps", type=int, default=1000, help="in all, with those of the checkpoint (default 1000)")
     parser.add_argument("--packs", type=int, default=1, help="toolsets a step (default 1)")
@@ -93,7 +94,9 @@ class Run:
         torch.set_num_threads(of.threads)
         of.out.mkdir(parents=True, exist_ok=True)
         base = Base(of.model)
-        self.of, self.lora = of, Lora(base, of.rank, of.alpha)
+        begun = adapter.ranks(of.begin) if of.begin else (32, None)
+        rank = of.rank or begun[0]
+        self.of, self.lora = of, Lora(base, rank, of.alpha or rank, of.ffn_rank or begun[1])
         if of.begin:
             adapter.load(of.begin, self.lora)
         dtype = precision(of.precision)

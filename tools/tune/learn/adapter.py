@@ -26,7 +26,8 @@ def save(path, lora, metadata):
         add(f"agentd.{key}", value)
     for key, a in lora.a.items():
         layer, name = key.split("/")
-        for part, values in (("lora_a", a), ("lora_b", lora.b[key])):
+        # llama.cpp scales by alpha and the rank that each pair of factors has.
+        for part, values in (("lora_a", a), ("lora_b", lora.b[key] * (lora.scale * len(a) / lora.alpha))):
             values = values.detach().numpy()
             kind = Type.Q8_0 if values.shape[1] % BLOCK == 0 else Type.F16
             writer.add_tensor(f"blk.{layer}.{name}.weight.{part}", gguf.quantize(values, kind), raw_dtype=kind)
@@ -37,12 +38,25 @@ def save(path, lora, metadata):
     os.replace(new, path)
 
 
+def ranks(path):
+    """The ranks of the attention and of the feed-forward layers in a file."""
+    found = {tensor.name.split(".")[2]: int(tensor.shape[1]) for tensor in gguf.GGUFReader(path).tensors if tensor.name.endswith("lora_a")}
+    return found["attn_q"], found["ffn_up"]
+
+
 def load(path, lora):
-    """Puts the factors of a file into `lora`, which must have its rank."""
-    for tensor in gguf.GGUFReader(path).tensors:
+    """Puts the factors of a file into `lora`. Where `lora` has a higher rank, what is new changes nothing yet: its part of B is nought."""
+    reader = gguf.GGUFReader(path)
+    alpha = float(reader.fields["adapter.lora.alpha"].contents())
+    for tensor in reader.tensors:
         _, layer, name, _, part = tensor.name.split(".")
         values = torch.from_numpy(gguf.dequantize(tensor.data, tensor.tensor_type).copy()).float()
-        into = (lora.a if part == "lora_a" else lora.b)[f"{layer}/{name}"]
-        if into.shape != values.shape:
-            raise SystemExit(f"{path}: {tensor.name} has the shape {tuple(values.shape)}, not {tuple(into.shape)}: give its --rank")
-        into.data.copy_(values)
+        is_a, key = part == "lora_a", f"{layer}/{name}"
+        into = (lora.a if is_a else lora.b)[key].data
+        rank, own = (values.shape[0], into.shape[0]) if is_a else (values.shape[1], into.shape[1])
+        if rank > own:
+            raise SystemExit(f"{path}: {tensor.name} has the rank {rank}, which is more than {own}: give its --rank and --ffn-rank, or none")
+        if is_a:
+            into[:rank] = values
+        else:
+            into.zero_()[:, :rank] = values * (alpha / rank / lora.scale)

@@ -40,23 +40,28 @@ class Base:
 
 
 class Lora(nn.Module):
-    """The adapter: for each linear layer `[out, in]` an A of `[rank, in]` and a B of `[out, rank]`."""
+    """The adapter: for each linear layer `[out, in]` an A of `[rank, in]` and a B of `[out, rank]`.
 
-    def __init__(self, base, rank, alpha):
+    `ffn_rank` is the rank of the feed-forward layers, where it is another one; all are scaled alike, by `alpha / rank`.
+    """
+
+    def __init__(self, base, rank, alpha, ffn_rank=None):
         super().__init__()
-        self.rank, self.alpha, self.scale = rank, alpha, alpha / rank
+        self.alpha, self.scale = alpha, alpha / rank
         self.a, self.b = nn.ParameterDict(), nn.ParameterDict()
         for layer in range(base.layers):
             for name in LINEARS:
                 out, into = base.linear(layer, name).shape
-                self.a[f"{layer}/{name}"] = nn.Parameter(torch.randn(rank, into) / math.sqrt(into))
-                self.b[f"{layer}/{name}"] = nn.Parameter(torch.zeros(out, rank))
+                own = ffn_rank or rank if name.startswith("ffn") else rank
+                self.a[f"{layer}/{name}"] = nn.Parameter(torch.randn(own, into) / math.sqrt(into))
+                self.b[f"{layer}/{name}"] = nn.Parameter(torch.zeros(out, own))
 
     def add(self, layer, names, x, y):
         """Adds to `y` `[n, sum of outs]`, which frozen layers made of `x` `[n, in]`, what the adapter makes of it."""
         keys = [f"{layer}/{name}" for name in names]
         low = x @ torch.cat([self.a[key] for key in keys]).to(x.dtype).T
-        parts = [low[:, i * self.rank : (i + 1) * self.rank] @ self.b[key].to(x.dtype).T for i, key in enumerate(keys)]
+        lows = low.split([len(self.a[key]) for key in keys], dim=1)
+        parts = [low @ self.b[key].to(x.dtype).T for low, key in zip(lows, keys)]
         return torch.add(y, torch.cat(parts, dim=1), alpha=self.scale)
 
 

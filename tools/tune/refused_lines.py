@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+"""Sentences on which a machine of `crafts` must not act, in its own words (files in `refused`).
+
+`@machine` opens a machine that `crafts` has, and its lines follow: `N | what it cannot do`, `U | what is unsafe`, `D | what is not to be
+done, or not now`, `R | a remark`, `A tool | one of several things, and not which`, `V tool, tool | one of these tools, and not which`.
+The last two are told apart from the others by their answers: an `A` is the tool without arguments.
+"""
+
+import argparse
+import re
+import sys
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import banks
+from phrases import parsed
+
+FOLDER = banks.HERE / "refused"
+NOTHING = "NUDR"
+# A line that names tools, and how many of them at least.
+NAMING = {"A": 1, "V": 2}
+
+
+@dataclass
+class Refused:
+    """The lines of one machine."""
+    plain: dict = field(default_factory=lambda: defaultdict(list))  # kind of `NOTHING` -> sentences
+    which: list = field(default_factory=list)                       # (tool, sentence)
+    either: list = field(default_factory=list)                      # (tools, sentence)
+
+
+def read(path):
+    """Machine -> its lines. A fault is told with its line."""
+    found, of = defaultdict(Refused), None
+    for number, raw in enumerate(path.read_text("utf-8").splitlines(), 1):
+        raw = raw.strip()
+        if not raw or raw.startswith("#"):
+            continue
+        try:
+            if raw.startswith("@"):
+                of = found[raw[1:].strip()]
+            else:
+                read_line(of, raw)
+        except (ValueError, AttributeError) as error:
+            raise SystemExit(f"{path.name}:{number}: {raw}: {error}") from error
+    return found
+
+
+def read_line(of, raw):
+    head, bar, text = raw.partition("|")
+    kind, _, names = head.strip().partition(" ")
+    names, text = [name.strip() for name in names.split(",") if name.strip()], re.sub(r"(?<!\.)[.?!]$", "", text.strip())
+    if not bar or len(text) < 3 or kind not in NOTHING and kind not in NAMING:
+        raise ValueError("no such line")
+    if len(names) < NAMING.get(kind, 0) or names and kind in NOTHING:
+        raise ValueError("the tools before the bar are missing, too few or too many")
+    parsed(text)
+    if kind in NOTHING:
+        of.plain[kind].append(text)
+    elif kind == "A":
+        of.which.append((names[0], text))
+    else:
+        of.either.append((frozenset(names), text))
+
+
+def everything():
+    """Machine -> its lines, of all files."""
+    found = {}
+    for path in sorted(FOLDER.glob("*.txt")):
+        found.update(read(path))
+    return found
+
+
+def faults(path):
+    """What does not fit the machines of `crafts`, in words."""
+    import crafts
+    known = {craft.name: craft for craft in crafts.crafts()}
+    for name, lines in read(path).items():
+        if name not in known:
+            yield f"@{name}: there is no such machine"
+            continue
+        tools = {arch.name: arch for arch in known[name].tools}
+        named = [(tool, text) for tool, text in lines.which] + [(tool, text) for both, text in lines.either for tool in both]
+        yield from (f"@{name}: {text}: there is no tool {tool}" for tool, text in named if tool not in tools)
+        texts = [text for kind in NOTHING for text in lines.plain[kind]] + [text for _, text in lines.which + lines.either]
+        yield from (f"@{name}: {text}: a line has no places" for text in texts if "{" in text)
+        for tool, text in lines.which:
+            if tool in tools and not any(entry[1] in ("things", "nth", "words") for entry in tools[tool].params):
+                yield f"@{name}: A {tool} | {text}: this tool has no things of which it could be one"
+        for kind, fewest in {"N": 3, "U": 3, "D": 4, "R": 3}.items():
+            if len(lines.plain[kind]) < fewest:
+                yield f"@{name}: fewer than {fewest} lines {kind}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Checks files of refused sentences.")
+    parser.add_argument("--check", nargs="+", required=True, metavar="FILE")
+    wrong = [fault for path in parser.parse_args().check for fault in faults(banks.Path(path))]
+    print("\n".join(wrong) or "no faults")
+    sys.exit(bool(wrong))
+
+
+if __name__ == "__main__":
+    main()
