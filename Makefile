@@ -91,6 +91,12 @@ tune: $(MODEL_FILE) ## Train the default model's adapter, for hours: STEPS=900 S
 	@cargo build --release --workspace
 	@MODEL=$(MODEL_FILE) scripts/tune $(TUNE_ARGS)
 
+.PHONY: tune-own
+tune-own: $(MODEL_FILE) ## Teach the model the words of one machine's people, a quarter of an hour: CONFIG=FILE
+	@scripts/setup build
+	@cargo build --release --workspace
+	@$(BIN) tune --config $(or $(CONFIG),tests/tune/apple_store.toml) --out $(CACHE)/runs/own.gguf --work $(CACHE)/own $(TUNE_ARGS)
+
 .PHONY: faults
 faults: ## Break everything around the daemon: N=faults SEED=n CASE=n JOBS=n
 	@scripts/setup build demo test
