@@ -85,8 +85,8 @@ def faults(path):
         texts = [text for kind in NOTHING for text in lines.plain[kind]] + [text for _, text in lines.which + lines.either]
         yield from (f"@{name}: {text}: a line has no places" for text in texts if "{" in text)
         for tool, text in lines.which:
-            if tool in tools and not any(entry[1] in ("things", "nth", "words") for entry in tools[tool].params):
-                yield f"@{name}: A {tool} | {text}: this tool has no things of which it could be one"
+            if tool in tools and not any(entry[1] in ("things", "nth", "words") and not entry[3] and not entry[5] for entry in tools[tool].params):
+                yield f"@{name}: A {tool} | {text}: this tool needs no thing that could be one of several"
         for kind, fewest in {"N": 3, "U": 3, "D": 4, "R": 3}.items():
             if len(lines.plain[kind]) < fewest:
                 yield f"@{name}: fewer than {fewest} lines {kind}"

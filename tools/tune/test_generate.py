@@ -195,7 +195,7 @@ class Crafts(unittest.TestCase):
 
     def test_a_machine_that_is_held_back_is_drawn_for_the_check_alone(self):
         rng = random.Random(1)
-        drawn = lambda held: {crafts.draw(rng, held, is_program).domain.name for is_program in (True, False) for _ in range(5000)}
+        drawn = lambda held: {crafts.draw(rng, held, is_program).domain.name for is_program in (True, False) for _ in range(8000)}
         held = {craft.name for craft in crafts.crafts() if crafts.is_held(craft)}
         self.assertTrue(0.05 < len(held) / len(crafts.crafts()) < 0.2)
         self.assertEqual(drawn(True), held)

@@ -70,7 +70,7 @@ class Refused(unittest.TestCase):
             path = pathlib.Path(folder) / "wrong.txt"
             path.write_text("@no_such_machine\nN | weigh it\n@hydro_dam\nA no_such_tool | open it\nA siren | let it ring\nN | weigh the {gate}\n", "utf-8")
             faults = "\n".join(refused_lines.faults(banks.Path(path)))
-        for words in ("no_such_machine: there is no such machine", "there is no tool no_such_tool", "this tool has no things", "a line has no places"):
+        for words in ("no_such_machine: there is no such machine", "there is no tool no_such_tool", "this tool needs no thing", "a line has no places"):
             self.assertIn(words, faults)
 
 
