@@ -3,7 +3,9 @@
 import contextlib
 import io
 import json
+import os
 import pathlib
+import signal
 import sys
 import tempfile
 import unittest
@@ -143,6 +145,22 @@ class Learn(unittest.TestCase):
         parts = self.run_training("parts", 6)
         self.assertAlmostEqual(whole[-1]["check_loss"], parts[-1]["check_loss"], places=4)
         self.assertLess(whole[-1]["check_loss"], whole[0]["check_loss"])
+
+    def test_a_run_that_is_told_to_stop_keeps_the_step_that_it_was_at(self):
+        whole, learn = self.run_training("whole", 8), train.Run.learn
+
+        def told(run):
+            learn(run)
+            if run.step == 3:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        with mock.patch.object(train.Run, "learn", told), self.assertRaises(SystemExit) as ended:
+            self.run_training("parts", 8)
+        self.assertEqual(ended.exception.code, train.STOPPED)
+        self.assertEqual(torch.load(self.folder / "parts" / "checkpoint.pt", weights_only=True)["step"], 3)
+        parts = self.run_training("parts", 8)
+        self.assertEqual([line["step"] for line in parts], [2, 4, 6, 8])
+        self.assertAlmostEqual(whole[-1]["check_loss"], parts[-1]["check_loss"], places=4)
 
     def test_what_is_checked_and_written_is_the_average_and_what_goes_on_learning_is_not(self):
         for average, is_last in ((0.0, True), (0.9, False)):

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pathlib
+import signal
 import time
 
 import torch
@@ -17,11 +18,14 @@ from learn.llama import Base, Llama, Lora
 
 EXAMPLES = """examples:
   python3 train.py --model m.gguf --lessons train.jsonl --check check.jsonl --out run --steps 1500
-  python3 train.py ... --out run --steps 3000        # goes on where run/checkpoint.pt is
+  python3 train.py ... --out run --steps 3000        # goes on where run/checkpoint.pt is; SIGTERM and ^C write it
   python3 train.py ... --from adapter.gguf           # begins with an adapter
 
 The rate rises for --warmup steps, stays, and falls to nothing over the last --decay steps. The state before the
 fall is kept too (run/plateau.pt), so that a longer run can go on from there."""
+
+# The exit code of a run that was told to stop before its end: EX_TEMPFAIL of sysexits.h.
+STOPPED = 75
 
 
 def options():
@@ -107,6 +111,7 @@ class Run:
         self.base_sha256 = hashlib.sha256(pathlib.Path(of.model).read_bytes()).hexdigest()
         self.average = {name: value.clone() for name, value in self.lora.state_dict().items()}
         self.step, self.best, self.since_best, self.seconds, self.loss = 0, 0.0, 0, 0.0, None
+        self.is_told_to_stop = False
 
     def take_up(self):
         """Goes on from the checkpoint, if there is one."""
@@ -166,9 +171,17 @@ class Run:
         self.lora.load_state_dict(learning)
         self.keep("checkpoint.pt")
 
+    def stop(self, *_):
+        """What SIGTERM and SIGINT do: the step of now is ended and its state kept."""
+        self.is_told_to_stop = True
+
     def go(self):
         first, seconds = self.step, self.seconds
         while self.step < self.of.steps:
+            if self.is_told_to_stop:
+                self.keep("checkpoint.pt")
+                print(f"stopped after step {self.step}; run it again to go on", flush=True)
+                raise SystemExit(STOPPED)
             if self.step == self.of.steps - self.of.decay and self.step > first:
                 self.keep("plateau.pt")
             self.learn()
@@ -185,6 +198,8 @@ class Run:
 
 def main():
     run = Run(options())
+    for told in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(told, run.stop)
     run.take_up()
     run.go()
 
