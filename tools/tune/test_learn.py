@@ -16,6 +16,7 @@ try:
     import numpy
     import torch
 
+    import average
     import train
     from learn import adapter
     from learn.lessons import Pack
@@ -129,6 +130,23 @@ class Learn(unittest.TestCase):
         stored = {tensor.name: tensor for tensor in gguf.GGUFReader(path).tensors}["blk.0.ffn_up.weight.lora_b"]
         halved = torch.from_numpy(gguf.dequantize(stored.data, stored.tensor_type).copy()) * (4.0 / 8)
         self.assertTrue(torch.allclose(halved, wide.b["0/ffn_up"], atol=1e-3))
+
+    def test_an_average_lies_between_two_adapters_though_one_of_them_has_grown(self):
+        torch.nn.init.normal_(self.lora.a["0/ffn_up"])
+        path, pack = self.folder / "adapter.gguf", Pack(LESSON)
+        adapter.save(path, self.lora, {})
+        first, second, mean = (Lora(self.base, 4, 4.0, 8) for _ in range(3))
+        adapter.load(path, first)
+        for b in second.b.values():
+            torch.nn.init.normal_(b, std=0.1)
+        logits = lambda lora: self.model.logits(Llama(self.base, lora).hidden(pack)[pack.at])
+        for share, end in ((0.0, first), (1.0, second)):
+            mean.load_state_dict(average.between(first, second, share))
+            self.assertTrue(torch.allclose(logits(mean), logits(end), atol=1e-4))
+        mean.load_state_dict(average.between(first, second, 0.25))
+        self.assertTrue(torch.allclose(mean.b["0/ffn_up"], 0.75 * first.b["0/ffn_up"] + 0.25 * second.b["0/ffn_up"], atol=1e-6))
+        # What had no part in the first one is not weakened in its A as well.
+        self.assertTrue(torch.equal(mean.a["0/ffn_up"][4:], second.a["0/ffn_up"][4:]))
 
     def run_training(self, out, steps, *more):
         lessons = self.folder / "lessons.jsonl"

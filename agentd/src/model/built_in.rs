@@ -15,7 +15,7 @@ use super::gguf::{GgufError, Header};
 const BYTES: &[u8] = include_bytes!("../../adapters/smollm2-135m-instruct.gguf");
 
 /// SHA-256 of its file, in hex.
-pub const SHA256: &str = "b5e35d9ca2e2ef2996382b48a371649c92b1fd1c492870818e5c34d0b63ae076";
+pub const SHA256: &str = "ce2b8fdcfc9540e7526512743df124d1fd22d7abf812fc7cca209da5ce26022f";
 
 /// The adapter in memory, which is there until this is dropped.
 #[derive(Debug)]

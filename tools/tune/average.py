@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+"""Averages two adapters of which the second was trained on from the first: between them lies a better one.
+
+What a run learns last is thrown about by its last toolsets, and what it learnt before fades. On the way from one to the
+other the loss on machines that were held back is lower than at both ends (Wortsman et al. 2022, arXiv:2109.01903).
+"""
+
+import argparse
+import hashlib
+import pathlib
+
+import train
+from learn import adapter
+from learn.lessons import Lessons
+from learn.llama import Base, Llama, Lora
+
+EXAMPLES = """examples:
+  python3 average.py --model m.gguf before.gguf after.gguf --shares 0 0.5 0.8 1 --check check.jsonl
+  python3 average.py --model m.gguf before.gguf after.gguf --shares 0.8 --out new.gguf"""
+
+
+def between(first, second, share):
+    """The factors of `first`, and `share` of the way to those of `second`. Rows of an A that B does not use in `first`, because
+    it had a lower rank, are those of `second`."""
+    found = {}
+    for name, value in second.state_dict().items():
+        begin = first.state_dict()[name].clone()
+        if name.startswith("a."):
+            unused = (first.b[name.removeprefix("a.")] == 0).all(dim=0)
+            begin[unused] = value[unused]
+        found[name] = begin.lerp(value, share)
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, help="the GGUF file that both are for")
+    parser.add_argument("first", help="the adapter of before")
+    parser.add_argument("second", help="the one that was trained on from it")
+    parser.add_argument("--shares", type=float, nargs="+", default=[0.5], help="shares of the second one to try (default 0.5)")
+    parser.add_argument("--check", nargs="*", default=[], help="lessons on machines that are never learnt, for each share")
+    parser.add_argument("--out", type=pathlib.Path, help="where the average is written; with one share")
+    of = parser.parse_args()
+    if of.out and len(of.shares) != 1:
+        parser.error("--out wants one share: name the one that is written")
+    base = Base(of.model)
+    rank, ffn_rank = adapter.ranks(of.second)
+    first, second, mean = (Lora(base, rank, rank, ffn_rank) for _ in range(3))
+    adapter.load(of.first, first)
+    adapter.load(of.second, second)
+    model = Llama(base, mean, train.precision("auto"))
+    for share in of.shares:
+        mean.load_state_dict(between(first, second, share))
+        told = {}
+        for path in of.check:
+            loss, exact = train.check(model, Lessons(path, 1))
+            print(f"{share:.2f} of {of.second}: {path}: loss {loss:.3f}, {exact:.1%} exact", flush=True)
+            told.setdefault("check_exact", exact)
+        if of.out:
+            whole = lambda path: hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+            told |= {"average_share": share, "average_of": f"{whole(of.first)} {whole(of.second)}", "base_sha256": whole(of.model)}
+            adapter.save(of.out, mean, told)
+
+
+if __name__ == "__main__":
+    main()
