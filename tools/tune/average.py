@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Averages two adapters of which the second was trained on from the first: between them lies a better one.
+"""Averages two adapters of which the second was trained on from the first: what lies between them can be better than both.
 
-What a run learns last is thrown about by its last toolsets, and what it learnt before fades. On the way from one to the
-other the loss on machines that were held back is lower than at both ends (Wortsman et al. 2022, arXiv:2109.01903).
+A run that learns something new also unlearns something. Whether an average is better, `--check` tells on machines that were
+held back. Source: Wortsman et al., "Robust fine-tuning of zero-shot models", arXiv:2109.01903.
 """
 
 import argparse

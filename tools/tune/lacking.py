@@ -13,7 +13,7 @@ class Lacking:
     def of_lines(self, kind):
         lines = [(tool, line) for tool in self.toolset.tools for line in tool.arch.lines if line.kind == kind]
         if kind == "A":
-            lines = [(tool, line) for tool, line in lines if all(p.kind not in ("enum", "lit") or len(p.items) > 1 for p in tool.params)]
+            lines = [(tool, line) for tool, line in lines if any(p.kind in ("enum", "lit") and len(p.items) > 1 for p in tool.params)]
         if not lines:
             return None
         tool, line = self.rng.choice(lines)

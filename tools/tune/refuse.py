@@ -100,12 +100,12 @@ class Refusals(Lacking, Absent):
         """What sounds at home at such a machine, and none of its tools does."""
         if not self.toolset.domain.nots:
             return None
-        text = expand(self.rng, self.rng.choice(self.toolset.domain.nots))
-        if QUESTION.match(text):
-            return finish(self.rng, text, "?")
-        return self.maybe_wrapped(text)
+        return self.maybe_wrapped(expand(self.rng, self.rng.choice(self.toolset.domain.nots)))
 
     def maybe_wrapped(self, text):
+        """A question with its sign; an order sometimes in the words of one who asks for it."""
+        if QUESTION.match(text):
+            return finish(self.rng, text, "?")
         return finish(self.rng, wrap_order(self.rng, text) if self.rng.random() < 0.4 and re.match(r"[a-z]+ (the|a|my|me|us|all)\b", text) else text)
 
     def written(self, kind):
@@ -128,7 +128,7 @@ class Refusals(Lacking, Absent):
     def no_unsafe(self):
         text = self.written("U")
         if text:
-            return self.asks_or_tells(text) if QUESTION.match(text) else self.maybe_wrapped(text)
+            return self.maybe_wrapped(text)
         text = self.of_thing(refusals.UNSAFE, True)
         return text and not {"lockout", "limit"} & self.keys() and text
 

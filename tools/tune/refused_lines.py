@@ -3,7 +3,7 @@
 
 `@machine` opens a machine that `crafts` has, and its lines follow: `N | what it cannot do`, `U | what is unsafe`, `D | what is not to be
 done, or not now`, `R | a remark`, `A tool | one of several things, and not which`, `V tool, tool | one of these tools, and not which`.
-The last two are told apart from the others by their answers: an `A` is the tool without arguments.
+An `A` is answered with its tool without arguments, so that the thing is asked for; all others are `none()`.
 """
 
 import argparse
@@ -64,10 +64,14 @@ def read_line(of, raw):
 
 
 def everything():
-    """Machine -> its lines, of all files."""
+    """Machine -> its lines, of all files. No machine stands in two of them."""
     found = {}
     for path in sorted(FOLDER.glob("*.txt")):
-        found.update(read(path))
+        lines = read(path)
+        twice = sorted(found.keys() & lines.keys())
+        if twice:
+            raise SystemExit(f"{path.name}: @{twice[0]} stands in another file too")
+        found |= lines
     return found
 
 
