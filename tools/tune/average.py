@@ -7,6 +7,7 @@ held back. Source: Wortsman et al., "Robust fine-tuning of zero-shot models", ar
 
 import argparse
 import hashlib
+import json
 import pathlib
 
 import train
@@ -30,6 +31,15 @@ def between(first, second, share):
             begin[unused] = value[unused]
         found[name] = begin.lerp(value, share)
     return found
+
+
+def digest(path):
+    return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+
+
+def origin(path):
+    """A file's hash and what it says of its training; an average says the same of the two that it was made of."""
+    return {"sha256": digest(path)} | adapter.told(path)
 
 
 def main():
@@ -57,8 +67,7 @@ def main():
             print(f"{share:.2f} of {of.second}: {path}: loss {loss:.3f}, {exact:.1%} exact", flush=True)
             told.setdefault("check_exact", exact)
         if of.out:
-            whole = lambda path: hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
-            told |= {"average_share": share, "average_of": f"{whole(of.first)} {whole(of.second)}", "base_sha256": whole(of.model)}
+            told |= {"average_share": share, "average_of": json.dumps([origin(of.first), origin(of.second)]), "base_sha256": digest(of.model)}
             adapter.save(of.out, mean, told)
 
 

@@ -148,6 +148,18 @@ class Learn(unittest.TestCase):
         # What had no part in the first one is not weakened in its A as well.
         self.assertTrue(torch.equal(mean.a["0/ffn_up"][4:], second.a["0/ffn_up"][4:]))
 
+    def test_an_average_says_of_what_runs_it_is_made(self):
+        paths = [str(self.folder / name) for name in ("first.gguf", "second.gguf", "mean.gguf", "mean of it.gguf")]
+        for seed, path in enumerate(paths[:2]):
+            adapter.save(path, self.lora, {"seed": seed, "steps": 7})
+        for first, second, out in (paths[:3], paths[1:]):
+            arguments = ["average.py", "--model", str(self.folder / "model.gguf"), first, second, "--out", out]
+            with mock.patch.object(sys, "argv", arguments), contextlib.redirect_stdout(io.StringIO()):
+                average.main()
+        second, mean = json.loads(adapter.told(paths[3])["average_of"])
+        self.assertEqual((second["sha256"], second["seed"], second["steps"]), (average.digest(paths[1]), 1, 7))
+        self.assertEqual([run["seed"] for run in json.loads(mean["average_of"])], [0, 1])
+
     def run_training(self, out, steps, *more):
         lessons = self.folder / "lessons.jsonl"
         lessons.write_text("".join(json.dumps(LESSON) + "\n" for _ in range(3)), encoding="utf-8")

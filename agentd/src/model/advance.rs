@@ -29,7 +29,7 @@ impl Engine<'_> {
             None => self.open(&mut job, say),
             Some(end) => self.choose(&mut job, end, say),
         };
-        let Job { request, sequence, pending, scores, doing, .. } = &mut job;
+        let Job { request, sequence, asked, pending, scores, doing, .. } = &mut job;
         let (id, sequence) = (request.id, *sequence);
         let Doing::Writing(writing) = doing else { return Some(job) };
         let ended = match goes_on {
@@ -44,7 +44,11 @@ impl Engine<'_> {
                     self.learn(prefix, &request.grammar, writing.finish(request));
                     prepared(request, usage)
                 }
-                None => FromWorker::Done { id, answer: writing.finish(request) },
+                None => {
+                    let answer = writing.finish(request);
+                    self.recall.note(*asked, std::mem::take(&mut writing.best));
+                    FromWorker::Done { id, answer }
+                }
             },
             Err(halt) => halt.into_frame(id),
         };
@@ -57,8 +61,8 @@ impl Engine<'_> {
     fn open(&mut self, job: &mut Job, say: Say<'_>) -> Result<bool, Halt> {
         let Job { request, sequence, pending, doing, .. } = job;
         let Doing::Writing(writing) = doing else { return Ok(true) };
-        let (trie, held) = (self.vocabulary.tok_trie(), self.sequences.tokens(*sequence).len());
-        let mut desk = Desk::new(trie, request.max_tokens, held, pending);
+        let held = self.sequences.tokens(*sequence).len();
+        let mut desk = Desk::new(&self.vocabulary, request.max_tokens, held, pending);
         let goes_on = writing.go_on(request, &mut desk);
         show(request, writing, desk.shown, say);
         goes_on
@@ -69,13 +73,12 @@ impl Engine<'_> {
     fn choose(&mut self, job: &mut Job, end: i32, say: Say<'_>) -> Result<bool, Halt> {
         let Job { request, sequence, pending, guess, prior, doing, .. } = job;
         let Doing::Writing(writing) = doing else { return Ok(true) };
-        let trie = self.vocabulary.tok_trie();
         let mut right = 0;
         let goes_on = loop {
             let left = guess.len() - right;
             let held = self.sequences.tokens(*sequence).len() - left;
             let logits = self.logits(end - i32::try_from(left).unwrap_or_default());
-            let mut desk = Desk::new(trie, request.max_tokens, held, pending);
+            let mut desk = Desk::new(&self.vocabulary, request.max_tokens, held, pending);
             let goes_on = writing.choose(logits, prior.as_deref(), request, &mut desk);
             show(request, writing, desk.shown, say);
             let decoded = common(pending, &guess[right..]);
@@ -114,8 +117,7 @@ impl Engine<'_> {
             if !self.shorten(sequence, held) {
                 return Ok(false);
             }
-            let trie = self.vocabulary.tok_trie();
-            let mut desk = Desk::new(trie, request.max_tokens, held, pending);
+            let mut desk = Desk::new(&self.vocabulary, request.max_tokens, held, pending);
             if writing.take(fork, request, &mut desk)? {
                 return Ok(true);
             }

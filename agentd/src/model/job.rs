@@ -8,6 +8,7 @@ use super::Usage;
 use super::draft::Draft;
 use super::llama::{CHUNK, Part};
 use super::prior::Prior;
+use super::recall::Recall;
 use super::share::Need;
 use super::thinker::Request;
 use super::writing::Writing;
@@ -16,6 +17,8 @@ use super::writing::Writing;
 pub(super) struct Job {
     pub(super) request: Request,
     pub(super) sequence: usize,
+    /// The [name](super::recall::name) of its prompt.
+    pub(super) asked: u64,
     /// Tokens that are decided and not decoded yet.
     pub(super) pending: Vec<LlamaToken>,
     /// Tokens that may come behind them, which are decoded along with them.
@@ -49,16 +52,22 @@ impl Job {
         &mut self,
         held: &[LlamaToken],
         most: usize,
+        recall: &Recall,
         draft: Option<&mut Draft<'_>>,
     ) {
         let Doing::Writing(writing) = &mut self.doing else { return };
-        if most == 0 || !self.writes || self.pending.is_empty() {
+        if most == 0 || self.pending.is_empty() {
             return;
         }
-        let room = CHUNK.saturating_sub(self.pending.len()).min(most);
+        let room = CHUNK.saturating_sub(self.pending.len());
+        self.guess = writing.guess_again(self.asked, recall, room, self.request.max_tokens);
+        if !self.guess.is_empty() || !self.writes {
+            return;
+        }
+        let room = room.min(most);
         let text = [held, &self.pending].concat();
         let drafted = |most| draft.map(|draft| draft.guess(&text, most)).unwrap_or_default();
-        self.guess = writing.guess(&text, room, self.request.max_tokens, drafted);
+        self.guess = writing.guess(&text, room, self.request.max_tokens, recall, drafted);
     }
 
     pub(super) fn need(&self) -> Need {

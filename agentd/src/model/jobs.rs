@@ -23,7 +23,7 @@ use super::sequences::WARM;
 use super::share::{Need, share};
 use super::thinker::{Broken, Halt, Request, Thinker, Watch};
 use super::writing::Writing;
-use super::{Answer, ModelError, Usage, prior};
+use super::{Answer, ModelError, Usage, prior, recall};
 
 /// The asks in hand.
 #[derive(Default)]
@@ -208,7 +208,8 @@ impl Engine<'_> {
         let pending = prompt[kept..].to_vec();
         let writes = false;
         let guess = Vec::new();
-        let job = Job { request, sequence, pending, guess, writes, prior, scores, doing };
+        let asked = recall::name(&prompt);
+        let job = Job { request, sequence, asked, pending, guess, writes, prior, scores, doing };
         // What the grammar forces at once is decoded along with the prompt.
         if let Some(job) = self.advance(job, None, say) {
             self.jobs.at_work.push(job);
@@ -222,7 +223,7 @@ impl Engine<'_> {
         jobs.iter_mut().for_each(|job| job.guess.clear());
         if let [alone] = jobs.as_mut_slice() {
             let held = self.sequences.tokens(alone.sequence);
-            alone.guess(held, self.guess_tokens, self.draft.as_mut());
+            alone.guess(held, self.guess_tokens, &self.recall, self.draft.as_mut());
         }
         let needs: Vec<Need> = jobs.iter().map(Job::need).collect();
         let shares = share(&needs, CHUNK);

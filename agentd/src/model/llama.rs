@@ -31,6 +31,7 @@ use super::loaded::Loaded;
 use super::native::Native;
 use super::prefix::Prefixes;
 use super::prior::{Known, Prior};
+use super::recall::Recall;
 use super::sequences::{Place, Sequences, WARM};
 use super::thinker::Halt;
 use super::vocabulary::Vocabulary;
@@ -60,6 +61,8 @@ pub struct Engine<'m> {
     prefixes: Option<Prefixes>,
     /// The most tokens of an answer that are guessed at once.
     pub(super) guess_tokens: usize,
+    /// What was answered not long ago.
+    pub(super) recall: Recall,
     /// What guesses free text, where there is such a model.
     pub(super) draft: Option<Draft<'m>>,
 }
@@ -129,6 +132,7 @@ impl<'m> Engine<'m> {
             known: Vec::new(),
             prefixes: None,
             guess_tokens: 0,
+            recall: Recall::default(),
             draft,
         })
     }
@@ -255,8 +259,9 @@ impl<'m> Engine<'m> {
     /// no room for it beside what is under way.
     pub(super) fn restore(&mut self, tokens: &[LlamaToken]) -> bool {
         let Some(going) = self.sequences.room_to_warm(tokens.len()) else { return false };
-        let Some((prefixes, key)) = self.key(tokens) else { return false };
-        let Some(path) = prefixes.find(&key) else { return false };
+        let Some(key) = self.key(tokens) else { return false };
+        let found = self.prefixes.as_mut().and_then(|prefixes| prefixes.find(&key));
+        let Some(path) = found else { return false };
         for sequence in going {
             self.clear(sequence);
             self.sequences.forget(sequence);
@@ -273,10 +278,12 @@ impl<'m> Engine<'m> {
         false
     }
 
-    fn keep(&self, tokens: &[LlamaToken]) {
-        let Some((prefixes, key)) = self.key(tokens) else { return };
+    fn keep(&mut self, tokens: &[LlamaToken]) {
+        let Some(key) = self.key(tokens) else { return };
+        let Some(prefixes) = &mut self.prefixes else { return };
+        let context = &self.context;
         let write = |path: &Path| {
-            let written = self.context.state_seq_save_file(path, number(WARM), tokens);
+            let written = context.state_seq_save_file(path, number(WARM), tokens);
             written.map(drop).map_err(|e| e.to_string())
         };
         // Without it the next start only takes longer.
@@ -292,7 +299,8 @@ impl<'m> Engine<'m> {
                 && known.prior.as_ref().is_some_and(|prior| prior.is_of(openings))
         };
         let known = self.known.iter().find(is_it).cloned().or_else(|| {
-            let kept = self.key(prefix).and_then(|(prefixes, key)| prefixes.prior(&key));
+            let kept = self.prefixes.as_ref().zip(self.key(prefix));
+            let kept = kept.and_then(|(prefixes, key)| prefixes.prior(&key));
             let kept = kept.filter(|prior| prior.is_of(openings));
             kept.map(|prior| Known { prefix: prefix.to_vec(), prior: Some(Arc::new(prior)) })
         });
@@ -338,7 +346,7 @@ impl<'m> Engine<'m> {
         let Answer { text, confidence, alternatives, .. } = answer;
         let scored = [alternatives, vec![Alternative { text, confidence }]].concat();
         let prior = Prior::of(openings, &scored);
-        if let Some((prefixes, key)) = self.key(&prefix)
+        if let Some((prefixes, key)) = self.prefixes.as_ref().zip(self.key(&prefix))
             && let Err(why) = prefixes.keep_prior(&key, &prior)
         {
             eprintln!("what is liked without a request cannot be kept: {why}");
@@ -346,10 +354,11 @@ impl<'m> Engine<'m> {
         self.note(Known { prefix, prior: Some(Arc::new(prior)) });
     }
 
-    fn key(&self, tokens: &[LlamaToken]) -> Option<(&Prefixes, String)> {
+    /// The name of the state of some tokens, where states are kept.
+    fn key(&self, tokens: &[LlamaToken]) -> Option<String> {
         let prefixes = self.prefixes.as_ref()?;
         let ids: Vec<i32> = tokens.iter().map(|token| token.0).collect();
-        Some((prefixes, prefixes.key(self.n_ctx(), &ids)))
+        Some(prefixes.key(self.n_ctx(), &ids))
     }
 
     fn copy(&mut self, from: usize, to: usize, tokens: usize) {

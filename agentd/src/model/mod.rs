@@ -53,6 +53,7 @@ pub mod process;
 pub mod pull;
 mod pythonic;
 pub mod quant;
+mod recall;
 pub mod restart;
 pub mod scripted;
 mod search;

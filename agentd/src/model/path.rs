@@ -2,7 +2,7 @@
 
 use llama_cpp_2::token::LlamaToken;
 use llguidance::Matcher;
-use toktrie::{SimpleVob, TokTrie};
+use toktrie::{SimpleVob, TokEnv};
 
 use super::ModelError;
 use super::choice::{Choice, choices};
@@ -11,6 +11,9 @@ use super::prior::Prior;
 use super::search::Search;
 use super::sequences::common;
 use super::thinker::Halt;
+
+/// Where no more tokens are allowed, it is looked which of them the tokenizer would make of the text.
+const FEW: usize = 32;
 
 /// An answer as far as it is written.
 pub(super) struct Path {
@@ -38,7 +41,8 @@ pub(super) struct Fork {
 
 /// What a path is written with.
 pub(super) struct Desk<'a> {
-    pub(super) trie: &'a TokTrie,
+    /// The vocabulary and its tokenizer.
+    pub(super) words: &'a TokEnv,
     /// The most tokens of an answer.
     pub(super) max_tokens: u32,
     /// How many tokens the sequence has that are decided.
@@ -55,12 +59,12 @@ pub(super) struct Desk<'a> {
 impl<'a> Desk<'a> {
     /// For a sequence of `held` tokens.
     pub(super) fn new(
-        trie: &'a TokTrie,
+        words: &'a TokEnv,
         max_tokens: u32,
         held: usize,
         pending: &'a mut Vec<LlamaToken>,
     ) -> Self {
-        Self { trie, max_tokens, held, pending, shown: String::new(), forced: 0, sampled: 0 }
+        Self { words, max_tokens, held, pending, shown: String::new(), forced: 0, sampled: 0 }
     }
 }
 
@@ -83,7 +87,8 @@ impl Path {
             if self.matcher.is_stopped() {
                 return Ok(false);
             }
-            let allowed = self.matcher.compute_mask().map_err(refused)?;
+            let mut allowed = self.matcher.compute_mask().map_err(refused)?;
+            self.spell_as_learnt(&mut allowed, desk);
             if allowed.num_set() == 1 {
                 // There is nothing to choose, so there is no need to think.
                 let only = allowed.first_bit_set().and_then(|token| u32::try_from(token).ok());
@@ -97,6 +102,24 @@ impl Path {
             }
             self.allowed = Some(allowed);
             return Ok(true);
+        }
+    }
+
+    /// Takes from what is allowed the tokens that the tokenizer would not make of the text, as a `)` behind a `(` where
+    /// there is a `()`: the model has never seen them stand so, and one token fewer may leave nothing to choose.
+    fn spell_as_learnt(&self, allowed: &mut SimpleVob, desk: &Desk<'_>) {
+        let trie = desk.words.tok_trie();
+        let (Some(last), 2..=FEW) = (self.written.last(), allowed.num_set()) else { return };
+        let last = last.0.cast_unsigned();
+        let is_learnt = |token: &u32| {
+            let both = trie.decode_raw(&[last, *token]);
+            std::str::from_utf8(&both).is_err()
+                || trie.eos_tokens().contains(token)
+                || desk.words.tokenize_bytes(&both) == [last, *token]
+        };
+        let (learnt, others): (Vec<u32>, Vec<u32>) = allowed.iter().partition(is_learnt);
+        if !learnt.is_empty() && desk.words.tokenize_is_canonical() {
+            others.into_iter().for_each(|token| allowed.disallow_token(token));
         }
     }
 
@@ -117,7 +140,7 @@ impl Path {
         let least = search.worth().map_or(0.0, |worth| worth - self.log_probability);
         let among = |allowed: SimpleVob| match prior {
             Some(prior) => {
-                let logits = prior.corrected(logits, &allowed, written, desk.trie);
+                let logits = prior.corrected(logits, &allowed, written, desk.words.tok_trie());
                 choices(&logits, &allowed, least, search.others())
             }
             None => choices(logits, &allowed, least, search.others()),
@@ -146,15 +169,21 @@ impl Path {
         }
     }
 
-    /// How many of a guess's tokens the grammar admits from here on.
-    pub(super) fn admits(&mut self, guess: &[LlamaToken]) -> usize {
+    /// As much of a guess as the grammar admits from here on.
+    pub(super) fn admitted(&mut self, mut guess: Vec<LlamaToken>) -> Vec<LlamaToken> {
         let tokens: Vec<u32> = guess.iter().map(|token| token.0.cast_unsigned()).collect();
-        self.matcher.validate_tokens(&tokens).unwrap_or(0)
+        guess.truncate(self.matcher.validate_tokens(&tokens).unwrap_or(0));
+        guess
     }
 
     /// How many tokens it may go on with.
     pub(super) fn width(&self) -> usize {
         self.allowed.as_ref().map_or(0, SimpleVob::num_set)
+    }
+
+    /// The tokens that are written of it.
+    pub(super) fn written(&self) -> &[LlamaToken] {
+        &self.written
     }
 
     /// What is written of it.
@@ -180,7 +209,7 @@ impl Path {
 
     fn append(&mut self, token: u32, desk: &mut Desk<'_>) -> Result<(), Halt> {
         // The token that ends the answer is not part of it.
-        if desk.trie.eos_tokens().contains(&token) {
+        if desk.words.tok_trie().eos_tokens().contains(&token) {
             self.tokens += 1;
             return Ok(());
         }
@@ -192,7 +221,7 @@ impl Path {
             .into());
         }
         self.tokens += 1;
-        desk.shown.push_str(self.pieces.push(&desk.trie.decode(&[token])));
+        desk.shown.push_str(self.pieces.push(&desk.words.tok_trie().decode(&[token])));
         let token = LlamaToken::new(token.cast_signed());
         self.written.push(token);
         desk.pending.push(token);

@@ -10,10 +10,13 @@
 //! A file is written under another name and renamed, so that it is there whole or not at all; what the disk has
 //! damaged since does not match its name, and is removed instead of loaded: a damaged state could end the
 //! process. Bound: [`KEPT`] states; the oldest goes first, and takes with it what is liked behind it.
+//!
+//! A card takes up to a second to write a state down, in which nobody would be answered: a thread waits for it.
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 use std::time::SystemTime;
 
 use sha2::{Digest as _, Sha256};
@@ -37,12 +40,14 @@ const UNFINISHED: &str = "new-";
 pub struct Prefixes {
     folder: PathBuf,
     model: String,
+    /// The key of the state that is on its way to the disk, and who waits for that; one at most.
+    settling: Option<(String, JoinHandle<()>)>,
 }
 
 impl Prefixes {
     /// Those of the model and adapter with these hashes, one after the other, in a folder that need not exist.
     pub fn new(folder: PathBuf, model_sha256: &str) -> Self {
-        Self { folder, model: model_sha256.to_owned() }
+        Self { folder, model: model_sha256.to_owned(), settling: None }
     }
 
     /// The name of a state.
@@ -60,9 +65,12 @@ impl Prefixes {
     }
 
     /// The file of a state that is whole. One that is not is removed.
-    pub fn find(&self, key: &str) -> Option<PathBuf> {
+    pub fn find(&mut self, key: &str) -> Option<PathBuf> {
+        if self.settling.as_ref().is_some_and(|(settling, _)| settling == key) {
+            self.settle();
+        }
         let mut found = None;
-        for (path, name) in self.files() {
+        for (path, name) in files(&self.folder) {
             let Some(hash) = name.strip_prefix(key).and_then(|rest| rest.strip_prefix('-')) else {
                 continue;
             };
@@ -76,9 +84,11 @@ impl Prefixes {
         found
     }
 
-    /// Keeps a state that `write` writes to the path that it is given.
+    /// Keeps a state that `write` writes to the path that it is given. It is on the disk when it has
+    /// [settled](Self::settle); what then goes wrong is told on standard error, for without it the next start only takes
+    /// longer.
     pub fn keep(
-        &self,
+        &mut self,
         key: &str,
         write: impl FnOnce(&Path) -> Result<(), String>,
     ) -> Result<(), String> {
@@ -87,18 +97,29 @@ impl Prefixes {
         self.forget_unfinished();
         let new = self.unfinished().map_err(say)?;
         write(new.path())?;
-        // llama.cpp opened it by its name, so that this handle knows nothing of what it wrote.
-        File::open(new.path()).and_then(|file| file.sync_all()).map_err(say)?;
-        let hash = digest::of_file(new.path()).map_err(say)?;
-        let path = self.folder.join(format!("{key}-{hash}.{EXTENSION}"));
-        new.persist(&path).map_err(|e| say(e.error))?;
-        self.forget_oldest(&path);
+        self.settle();
+        let (folder, own) = (self.folder.clone(), key.to_owned());
+        let settle = move || {
+            if let Err(e) = persist(&folder, &own, new) {
+                eprintln!("the prompt's state cannot be kept: {}: {e}", folder.display());
+            }
+        };
+        let thread = std::thread::Builder::new().name("prefixes".into()).spawn(settle);
+        self.settling = Some((key.to_owned(), thread.map_err(|e| e.to_string())?));
         Ok(())
+    }
+
+    /// Waits until what is kept is on the disk.
+    pub fn settle(&mut self) {
+        if let Some((_, thread)) = self.settling.take() {
+            // Of a panic it has said itself what it was.
+            let _ = thread.join();
+        }
     }
 
     /// What is liked behind a state, if it is known and can be read.
     pub(super) fn prior(&self, key: &str) -> Option<Prior> {
-        let text = std::fs::read(self.prior_path(key)).ok()?;
+        let text = std::fs::read(prior_path(&self.folder, key)).ok()?;
         serde_json::from_slice(&text).ok()
     }
 
@@ -108,12 +129,8 @@ impl Prefixes {
         let mut new = self.unfinished()?;
         serde_json::to_writer(&mut new, prior)?;
         new.as_file().sync_all()?;
-        new.persist(self.prior_path(key))?;
+        new.persist(prior_path(&self.folder, key))?;
         Ok(())
-    }
-
-    fn prior_path(&self, key: &str) -> PathBuf {
-        self.folder.join(key).with_extension(PRIOR)
     }
 
     /// A file that is not there yet. Its name says whose it is: two workers may share the folder.
@@ -136,31 +153,52 @@ impl Prefixes {
             }
         }
     }
+}
 
-    /// The one that was just kept stays whatever the clock says, which a board without a battery may have set back.
-    fn forget_oldest(&self, new: &Path) {
-        let age = |path: &PathBuf| {
-            path.metadata().and_then(|meta| meta.modified()).unwrap_or(SystemTime::UNIX_EPOCH)
-        };
-        let mut files: Vec<PathBuf> = self.files().map(|(path, _)| path).collect();
-        files.sort_by_key(|path| (path != new, std::cmp::Reverse(age(path))));
-        for path in files.iter().skip(KEPT) {
-            let _ = std::fs::remove_file(path);
-            let name = path.file_stem().and_then(|name| name.to_str());
-            if let Some((key, _)) = name.and_then(|name| name.split_once('-')) {
-                let _ = std::fs::remove_file(self.prior_path(key));
-            }
+impl Drop for Prefixes {
+    fn drop(&mut self) {
+        self.settle();
+    }
+}
+
+/// Brings a state that was written to the disk, under its name.
+fn persist(folder: &Path, key: &str, new: tempfile::NamedTempFile) -> io::Result<()> {
+    // llama.cpp opened it by its name, so that this handle knows nothing of what it wrote.
+    File::open(new.path())?.sync_all()?;
+    let hash = digest::of_file(new.path())?;
+    let path = folder.join(format!("{key}-{hash}.{EXTENSION}"));
+    new.persist(&path).map_err(|e| e.error)?;
+    forget_oldest(folder, &path);
+    Ok(())
+}
+
+/// The one that was just kept stays whatever the clock says, which a board without a battery may have set back.
+fn forget_oldest(folder: &Path, new: &Path) {
+    let age = |path: &PathBuf| {
+        path.metadata().and_then(|meta| meta.modified()).unwrap_or(SystemTime::UNIX_EPOCH)
+    };
+    let mut files: Vec<PathBuf> = files(folder).map(|(path, _)| path).collect();
+    files.sort_by_key(|path| (path != new, std::cmp::Reverse(age(path))));
+    for path in files.iter().skip(KEPT) {
+        let _ = std::fs::remove_file(path);
+        let name = path.file_stem().and_then(|name| name.to_str());
+        if let Some((key, _)) = name.and_then(|name| name.split_once('-')) {
+            let _ = std::fs::remove_file(prior_path(folder, key));
         }
     }
+}
 
-    /// The states that are there, each with its name.
-    fn files(&self) -> impl Iterator<Item = (PathBuf, String)> {
-        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        entries.map(|entry| entry.path()).filter_map(|path| {
-            let name = path.file_stem()?.to_str()?.to_owned();
-            (path.extension()? == EXTENSION).then_some((path, name))
-        })
-    }
+fn prior_path(folder: &Path, key: &str) -> PathBuf {
+    folder.join(key).with_extension(PRIOR)
+}
+
+/// The states that are there, each with its name.
+fn files(folder: &Path) -> impl Iterator<Item = (PathBuf, String)> + use<> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter_map(|path| {
+        let name = path.file_stem()?.to_str()?.to_owned();
+        (path.extension()? == EXTENSION).then_some((path, name))
+    })
 }
 
 #[cfg(test)]
@@ -171,18 +209,19 @@ mod tests {
         Prefixes::new(folder.path().join("prefixes"), "abc")
     }
 
-    fn keep(prefixes: &Prefixes, key: &str, content: &str) {
+    fn keep(prefixes: &mut Prefixes, key: &str, content: &str) {
         let write = |path: &Path| std::fs::write(path, content).map_err(|e| e.to_string());
         prefixes.keep(key, write).expect("kept");
+        prefixes.settle();
     }
 
     #[test]
     fn a_kept_state_is_found_by_its_key_alone() {
         let folder = tempfile::tempdir().expect("a folder");
-        let prefixes = prefixes(&folder);
+        let mut prefixes = prefixes(&folder);
         let key = prefixes.key(2048, &[1, 2, 3]);
         assert_eq!(prefixes.find(&key), None);
-        keep(&prefixes, &key, "state");
+        keep(&mut prefixes, &key, "state");
         let path = prefixes.find(&key).expect("it is there");
         assert_eq!(std::fs::read_to_string(path).expect("read"), "state");
         for other in [
@@ -195,11 +234,28 @@ mod tests {
     }
 
     #[test]
+    fn a_state_that_is_on_its_way_to_the_disk_is_waited_for_and_so_is_it_at_the_end() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut prefixes = prefixes(&folder);
+        let keys = [1, 2].map(|n| prefixes.key(n, &[]));
+        for key in &keys {
+            let write =
+                |path: &Path| std::fs::write(path, vec![7; 4 << 20]).map_err(|e| e.to_string());
+            prefixes.keep(key, write).expect("written");
+        }
+        assert!(prefixes.find(&keys[1]).is_some());
+        prefixes.keep(&keys[0], |_| Ok(())).expect("written");
+        let path = prefixes.folder.clone();
+        drop(prefixes);
+        assert_eq!(files(&path).count(), 3);
+    }
+
+    #[test]
     fn a_damaged_state_is_removed_and_one_that_cannot_be_written_leaves_nothing() {
         let folder = tempfile::tempdir().expect("a folder");
-        let prefixes = prefixes(&folder);
+        let mut prefixes = prefixes(&folder);
         let key = prefixes.key(1, &[1]);
-        keep(&prefixes, &key, "state");
+        keep(&mut prefixes, &key, "state");
         let path = prefixes.find(&key).expect("it is there");
         std::fs::write(&path, "stat").expect("cut off");
         assert_eq!(prefixes.find(&key), None);
@@ -212,16 +268,16 @@ mod tests {
     #[test]
     fn the_bound_holds_at_and_one_over_and_the_oldest_goes() {
         let folder = tempfile::tempdir().expect("a folder");
-        let prefixes = prefixes(&folder);
+        let mut prefixes = prefixes(&folder);
         let keys: Vec<String> = (0..=KEPT).map(|n| prefixes.key(n as u32, &[])).collect();
         for (age, key) in keys[..KEPT].iter().rev().enumerate() {
-            keep(&prefixes, key, key);
+            keep(&mut prefixes, key, key);
             let time = SystemTime::now() - std::time::Duration::from_secs(age as u64 + 1);
             let file = File::open(prefixes.find(key).expect("kept")).expect("it opens");
             file.set_modified(time).expect("its age");
         }
         assert!(keys[..KEPT].iter().all(|key| prefixes.find(key).is_some()));
-        keep(&prefixes, &keys[KEPT], "new");
+        keep(&mut prefixes, &keys[KEPT], "new");
         let left: Vec<bool> = keys.iter().map(|key| prefixes.find(key).is_some()).collect();
         assert_eq!(left.iter().filter(|left| **left).count(), KEPT);
         assert!(!left[0] && left[KEPT], "{left:?}");
@@ -230,23 +286,23 @@ mod tests {
     #[test]
     fn the_newest_stays_where_the_clock_was_set_back() {
         let folder = tempfile::tempdir().expect("a folder");
-        let prefixes = prefixes(&folder);
+        let mut prefixes = prefixes(&folder);
         let keys: Vec<String> = (0..=KEPT).map(|n| prefixes.key(n as u32, &[])).collect();
         for key in &keys[..KEPT] {
-            keep(&prefixes, key, key);
+            keep(&mut prefixes, key, key);
             let file = File::open(prefixes.find(key).expect("kept")).expect("it opens");
             let later = SystemTime::now() + std::time::Duration::from_secs(24 * 3600);
             file.set_modified(later).expect("its age");
         }
-        keep(&prefixes, &keys[KEPT], "new");
+        keep(&mut prefixes, &keys[KEPT], "new");
         assert!(prefixes.find(&keys[KEPT]).is_some());
-        assert_eq!(prefixes.files().count(), KEPT);
+        assert_eq!(files(&prefixes.folder).count(), KEPT);
     }
 
     #[test]
     fn what_a_killed_worker_left_half_written_is_removed_and_what_a_living_one_writes_is_not() {
         let folder = tempfile::tempdir().expect("a folder");
-        let prefixes = prefixes(&folder);
+        let mut prefixes = prefixes(&folder);
         std::fs::create_dir_all(&prefixes.folder).expect("the folder");
         let path = |name: String| prefixes.folder.join(name);
         // No process has this number: it is above the kernel's largest.
@@ -255,24 +311,25 @@ mod tests {
         for path in [&dead, &old, &alive] {
             std::fs::write(path, "half").expect("written");
         }
-        keep(&prefixes, &prefixes.key(1, &[1]), "state");
+        let key = prefixes.key(1, &[1]);
+        keep(&mut prefixes, &key, "state");
         assert!(!dead.exists() && !old.exists() && alive.exists());
     }
 
     #[test]
     fn what_is_liked_is_kept_beside_its_state_and_goes_with_it() {
         let folder = tempfile::tempdir().expect("a folder");
-        let prefixes = prefixes(&folder);
+        let mut prefixes = prefixes(&folder);
         let keys: Vec<String> = (0..=KEPT).map(|n| prefixes.key(n as u32, &[])).collect();
         let prior = Prior::of(&["a(".to_owned(), "b(".to_owned()], &[]);
         assert_eq!(prefixes.prior(&keys[0]), None);
         prefixes.keep_prior(&keys[0], &prior).expect("kept");
         assert_eq!(prefixes.prior(&keys[0]), Some(prior.clone()));
-        std::fs::write(prefixes.prior_path(&keys[0]), "{").expect("cut off");
+        std::fs::write(prior_path(&prefixes.folder, &keys[0]), "{").expect("cut off");
         assert_eq!(prefixes.prior(&keys[0]), None, "it is learnt again");
         for (age, key) in keys.iter().enumerate() {
             prefixes.keep_prior(key, &prior).expect("kept");
-            keep(&prefixes, key, key);
+            keep(&mut prefixes, key, key);
             let time = SystemTime::now() - std::time::Duration::from_secs(60 - age as u64);
             let file = File::open(prefixes.find(key).expect("kept")).expect("it opens");
             file.set_modified(time).expect("its age");

@@ -19,6 +19,7 @@ use super::jobs::count;
 use super::lookup;
 use super::path::{Desk, Fork, Path};
 use super::prior::Prior;
+use super::recall::Recall;
 use super::search::Search;
 use super::thinker::{Halt, Request};
 use super::{Alternative, Answer, Usage};
@@ -35,7 +36,7 @@ pub(super) struct Writing {
     /// The way that is gone now; none between two of them.
     path: Option<Path>,
     forks: Vec<Fork>,
-    ended: Vec<Alternative>,
+    ended: Vec<Ended>,
     /// How many ways were begun.
     begun: usize,
     search: Search,
@@ -46,6 +47,14 @@ pub(super) struct Writing {
     /// The most tokens of free text that are guessed next time.
     trust: usize,
     pub(super) usage: Usage,
+    /// The tokens of the answer, once it is finished.
+    pub(super) best: Vec<LlamaToken>,
+}
+
+/// A way that has come to its end.
+struct Ended {
+    answer: Alternative,
+    tokens: Vec<LlamaToken>,
 }
 
 impl Writing {
@@ -67,6 +76,7 @@ impl Writing {
             lost: 0.0,
             trust: FIRST_TRUST,
             usage,
+            best: Vec::new(),
         }
     }
 
@@ -96,6 +106,23 @@ impl Writing {
         self.keep(path, goes_on, request, desk)
     }
 
+    /// What the answer to the same prompt went on with, if it was [`asked`](super::recall::name) before: `most` tokens at
+    /// most, which the grammar admits and for which there is room in an answer of `max_tokens`.
+    pub(super) fn guess_again(
+        &mut self,
+        asked: u64,
+        recall: &Recall,
+        most: usize,
+        max_tokens: u32,
+    ) -> Vec<LlamaToken> {
+        let Some(path) = self.path.as_mut().filter(|_| self.search == Search::Likeliest) else {
+            return Vec::new();
+        };
+        let room = max_tokens.saturating_sub(path.tokens) as usize;
+        let same = recall.same(asked, path.written()).unwrap_or_default();
+        path.admitted(same[..same.len().min(most).min(room)].to_vec())
+    }
+
     /// What it may go on with behind `text`, which it has come to: `most` tokens at most, which its grammar admits and
     /// for which there is room in an answer of `max_tokens`. Free text that copies nothing goes on with what `draft`
     /// gives for so many tokens.
@@ -104,6 +131,7 @@ impl Writing {
         text: &[LlamaToken],
         most: usize,
         max_tokens: u32,
+        recall: &Recall,
         draft: impl FnOnce(usize) -> Vec<LlamaToken>,
     ) -> Vec<LlamaToken> {
         let Some(path) = &mut self.path else { return Vec::new() };
@@ -111,8 +139,18 @@ impl Writing {
         let (shortest, trust, is_free) = match self.search {
             // It would be gone back from nearly all that is guessed.
             Search::Whole => return Vec::new(),
-            // Names and values are chosen, texts are copied.
-            Search::Likeliest if !is_within_string(path.text()) => return Vec::new(),
+            // Names and values are chosen, and what stands around them is always the same; texts are copied.
+            Search::Likeliest if !is_within_string(path.text()) => {
+                let most = most.min(room);
+                let mut guess = recall.alike(path.written(), most);
+                if guess.is_empty() {
+                    // Another way of the same answer may go on as the one before.
+                    let before = self.ended.iter().flat_map(|way| way.tokens.iter());
+                    let all: Vec<_> = before.chain(path.written()).copied().collect();
+                    guess = lookup::guess(&all, 2, most);
+                }
+                return path.admitted(guess);
+            }
             // Where it must be words of the request, each leads to the next one.
             Search::Likeliest if path.width() <= NARROW => (1, most, false),
             Search::Likeliest | Search::None => (3, self.trust, true),
@@ -122,9 +160,7 @@ impl Writing {
         if guess.is_empty() && is_free {
             guess = draft(most);
         }
-        let admitted = path.admits(&guess);
-        guess.truncate(admitted);
-        guess
+        path.admitted(guess)
     }
 
     /// How many tokens of a guess were right: free text that copies is trusted to go on with it.
@@ -141,7 +177,7 @@ impl Writing {
         if self.begun >= self.search.paths() {
             return None;
         }
-        let best = self.ended.iter().map(|one| one.confidence).reduce(f32::max);
+        let best = self.ended.iter().map(|way| way.answer.confidence).reduce(f32::max);
         let least = match best {
             _ if self.search == Search::Whole => 0.0,
             // One that can only be told beside the answer need not be likelier than it.
@@ -174,20 +210,21 @@ impl Writing {
     /// The answer, once no way is left that is worth it.
     pub(super) fn finish(&mut self, request: &Request) -> Answer {
         self.usage.total_ms = request.elapsed_ms();
-        let mut answers: Vec<Alternative> = Vec::new();
+        let mut ways: Vec<Ended> = Vec::new();
         for way in std::mem::take(&mut self.ended) {
             // What is spelt in other tokens is the same answer, and the more probable.
-            match answers.iter_mut().find(|answer| answer.text == way.text) {
-                Some(same) => same.confidence += way.confidence,
-                None => answers.push(way),
+            match ways.iter_mut().find(|other| other.answer.text == way.answer.text) {
+                Some(same) => same.answer.confidence += way.answer.confidence,
+                None => ways.push(way),
             }
         }
         // What does not count is shared out among all that may be meant.
-        for answer in &mut answers {
-            answer.confidence /= (1.0 - self.lost).max(f32::EPSILON);
+        for way in &mut ways {
+            way.answer.confidence /= (1.0 - self.lost).max(f32::EPSILON);
         }
-        answers.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
-        let mut answers = answers.into_iter();
+        ways.sort_by(|a, b| b.answer.confidence.total_cmp(&a.answer.confidence));
+        self.best = ways.first().map(|way| way.tokens.clone()).unwrap_or_default();
+        let mut answers = ways.into_iter().map(|way| way.answer);
         let Alternative { text, confidence } = answers.next().unwrap_or_default();
         let alternatives = answers.collect();
         Answer { text, confidence, alternatives, usage: self.usage.clone(), ..Answer::default() }
@@ -215,11 +252,13 @@ impl Writing {
                 let confidence = path.log_probability.exp();
                 // JSON has no NaN, and what is no number is nothing to rely on.
                 let confidence = if confidence.is_finite() { confidence } else { 0.0 };
+                let tokens = path.written().to_vec();
                 match path.finish() {
                     Ok(text) => {
                         let share = self.prior.as_ref().map_or(1.0, |prior| prior.share_of(&text));
                         self.lost += confidence * (1.0 - share);
-                        self.ended.push(Alternative { text, confidence: confidence * share });
+                        let answer = Alternative { text, confidence: confidence * share };
+                        self.ended.push(Ended { answer, tokens });
                     }
                     Err(halt) => return self.lose(halt),
                 }

@@ -4,51 +4,61 @@
 use anyhow::Result;
 use serde_json::{Map, Value, json};
 
+use super::form::Form;
 use super::pair::{Pair, Plan, Taken};
 use super::ratio::{Aim, Sides, short};
-use super::{Bench, CONTEXT, SAY};
+use super::{Bench, CONTEXT, SAY, worded};
 
 /// Sentences of a round, whose mean is the round's figure.
 pub(super) const A_ROUND: usize = 4;
 /// The tools of the tests, which are the demo's.
 pub(super) const TOOLS: usize = 7;
 
-/// What the answers of all rounds took.
-#[derive(Debug, Default)]
-pub(super) struct Series {
+/// What the answers of all rounds took, for each form that the peer answers in.
+#[derive(Debug)]
+pub(super) struct Series(Vec<Beside>);
+
+/// Our answers beside the peer's in one form.
+#[derive(Debug)]
+struct Beside {
+    form: &'static str,
+    /// The mean times of the rounds.
+    sides: Sides,
     ours: Vec<Taken>,
-    /// For each form that the peer answers in: its name, the times, the answers.
-    peer: Vec<(&'static str, Sides, Vec<Taken>)>,
+    peer: Vec<Taken>,
 }
 
-/// Has both sides of each pair answer the same sentences by turns, all pairs in each round.
+/// Has both sides of each pair answer the same sentences by turns, all pairs in each round. Each side comes right behind
+/// the other, whose weights are then in the processor's cache, and no sentence was said before.
 pub(super) async fn by_turns(
     bench: &Bench,
     pairs: &[&Pair],
     sentences: &[&str],
 ) -> Result<Vec<Series>> {
-    let empty = |pair: &&Pair| Series {
+    let beside = |(form, _): &(&'static str, Form)| Beside {
+        form,
+        sides: Sides::default(),
         ours: Vec::new(),
-        peer: pair.forms.iter().map(|(name, _)| (*name, Sides::default(), Vec::new())).collect(),
+        peer: Vec::new(),
     };
-    let mut all: Vec<Series> = pairs.iter().map(empty).collect();
+    let mut all: Vec<Series> =
+        pairs.iter().map(|pair| Series(pair.forms.iter().map(beside).collect())).collect();
     // The first round is not counted: it compiles the grammars and fills the caches.
     for round in 0..=bench.rounds {
         for (pair, series) in pairs.iter().zip(&mut all) {
-            let mut ours = Vec::new();
-            let mut peer: Vec<Vec<Taken>> = pair.forms.iter().map(|_| Vec::new()).collect();
-            for say in sentences {
-                ours.push(pair.ours(say).await?);
-                for (taken, (_, form)) in peer.iter_mut().zip(&pair.forms) {
-                    taken.push(pair.peer(say, form).await?);
+            let forms = pair.forms.len();
+            for (i, (beside, (_, form))) in series.0.iter_mut().zip(&pair.forms).enumerate() {
+                let (mut ours, mut peer) = (Vec::new(), Vec::new());
+                for say in sentences {
+                    let say = worded(say, round * forms + i);
+                    ours.push(pair.ours(&say).await?);
+                    peer.push(pair.peer(&say, form).await?);
                 }
-            }
-            if round > 0 {
-                for ((_, sides, all), taken) in series.peer.iter_mut().zip(peer) {
-                    sides.add(mean(&ours, |t| t.ms), mean(&taken, |t| t.ms));
-                    all.extend(taken);
+                if round > 0 {
+                    beside.sides.add(mean(&ours, |t| t.ms), mean(&peer, |t| t.ms));
+                    beside.ours.extend(ours);
+                    beside.peer.extend(peer);
                 }
-                series.ours.extend(ours);
             }
         }
     }
@@ -71,30 +81,54 @@ pub(super) async fn measure(bench: &Bench) -> Result<Map<String, Value>> {
         }
         figures.append(&mut series.counts());
     }
+    figures.append(&mut again(bench, &pair).await?);
     pair.server.end().await?;
     Ok(figures)
+}
+
+/// The same sentence once more, beside the first time that it is said.
+async fn again(bench: &Bench, pair: &Pair) -> Result<Map<String, Value>> {
+    let (mut sides, mut runs) = (Sides::default(), [0.0, 0.0]);
+    for round in 0..bench.rounds {
+        // None that was said before.
+        let say = SAY[A_ROUND..].iter().map(|say| worded(say, round));
+        let mut taken = [Vec::new(), Vec::new()];
+        for say in say {
+            for taken in &mut taken {
+                taken.push(pair.ours(&say).await?);
+            }
+        }
+        let [first, again] = taken.each_ref().map(|taken| mean(taken, |t| t.ms));
+        sides.add(again, first);
+        let decodes = taken.each_ref().map(|taken| mean(taken, |t| t.decodes as f64));
+        runs = [runs[0] + decodes[0], runs[1] + decodes[1]];
+    }
+    let [first, again] = runs.map(|runs| short(runs / bench.rounds as f64));
+    let mut row = sides.told(None);
+    row["decode_calls"] = json!({"first": first, "again": again});
+    Ok(Map::from_iter([("command_again_to_first_ms".to_owned(), row)]))
 }
 
 impl Series {
     /// The times beside those of each form that the peer answers in.
     pub(super) fn sides(&self) -> impl Iterator<Item = (&'static str, &Sides)> {
-        self.peer.iter().map(|(name, sides, _)| (*name, sides))
+        self.0.iter().map(|beside| (beside.form, &beside.sides))
     }
 
     /// What does not depend on the machine's speed: tokens, and runs of the model, for each command.
     fn counts(&self) -> Map<String, Value> {
-        let decodes = mean(&self.ours, |t| t.decodes as f64);
-        let mut rows = Map::from_iter([("tokens_ours".to_owned(), told(&self.ours))]);
-        for (name, _, taken) in &self.peer {
-            let mut row = told(taken);
-            let ratio = short(decodes / mean(taken, |t| t.decodes as f64));
-            row["decode_calls_ratio"] = ratio.into();
-            if *name == "gbnf" {
-                let both = self.ours.iter().zip(taken);
+        let ours: Vec<Taken> = self.0.iter().flat_map(|beside| beside.ours.clone()).collect();
+        let mut rows = Map::from_iter([("tokens_ours".to_owned(), told(&ours))]);
+        for Beside { form, ours, peer, .. } in &self.0 {
+            let mut row = told(peer);
+            let decodes = [ours, peer].map(|taken| mean(taken, |t| t.decodes as f64));
+            row["decode_calls_ratio"] = short(decodes[0] / decodes[1]).into();
+            if *form == "gbnf" {
+                let both = ours.iter().zip(peer);
                 let same = both.filter(|(ours, peer)| ours.answer == peer.answer).count();
-                row["answers_like_ours"] = short(same as f64 / taken.len() as f64).into();
+                row["answers_like_ours"] = short(same as f64 / peer.len() as f64).into();
             }
-            rows.insert(format!("tokens_peer_{name}"), row);
+            rows.insert(format!("tokens_peer_{form}"), row);
         }
         rows
     }

@@ -22,6 +22,12 @@ const SAY: [&str; 4] = [
     "ask a technician to come, the heater smells of burnt plastic since last night",
 ];
 
+/// What is put before them, in each round something else, so that no answer is known yet.
+const BEGINS: [&str; 11] = [
+    "", "please ", "now ", "kindly ", "quickly ", "hello, ", "hey, ", "okay, ", "well, ", "so, ",
+    "right, ",
+];
+
 pub(super) async fn measure(bench: &Bench) -> Result<Map<String, Value>> {
     let tools = Toolset::of(TOOLS)?.copying()?;
     let (with, without) = (start(bench, &tools, "").await, off(bench, &tools).await);
@@ -30,8 +36,9 @@ pub(super) async fn measure(bench: &Bench) -> Result<Map<String, Value>> {
     for round in 0..=bench.rounds {
         let mut taken = [0.0, 0.0];
         for say in SAY {
-            let (ms, decodes, ours) = ask(&with, say).await?;
-            let (ms_without, decodes_without, theirs) = ask(&without, say).await?;
+            let say = format!("{}{say}", BEGINS[round % BEGINS.len()]);
+            let (ms, decodes, ours) = ask(&with, &say).await?;
+            let (ms_without, decodes_without, theirs) = ask(&without, &say).await?;
             if round > 0 {
                 taken = [taken[0] + ms, taken[1] + ms_without];
                 runs = [runs[0] + decodes, runs[1] + decodes_without];

@@ -47,6 +47,30 @@ const SAY: [&str; 8] = [
     "the plants have had enough water",
 ];
 
+/// What is put behind a sentence, in each round something else: what was asked before is guessed to be answered as it was
+/// then, and is measured on its own.
+const ENDS: [&str; 11] = [
+    "",
+    " please",
+    " thanks",
+    " now",
+    " if you can",
+    " my friend",
+    " if you please",
+    " i think",
+    " right now",
+    " you know",
+    " today",
+];
+
+/// What is put behind it once all those were.
+const LATE: [&str; 4] = ["", " then", " at last", " for once"];
+
+/// A sentence as it is said for the `n`th time. The first 44 of them differ.
+fn worded(say: &str, n: usize) -> String {
+    format!("{say}{}{}", ENDS[n % ENDS.len()], LATE[n / ENDS.len() % LATE.len()])
+}
+
 /// What is measured with: the programs, the model, and how both are to run.
 pub(super) struct Bench {
     /// The folder of llama-server and llama-bench.

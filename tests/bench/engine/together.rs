@@ -12,7 +12,7 @@ use super::command::TOOLS;
 use super::form::Form;
 use super::pair::{Pair, Plan, by_model};
 use super::ratio::{Aim, Sides};
-use super::{Bench, CONTEXT, SAY};
+use super::{Bench, CONTEXT, SAY, worded};
 
 /// Commands at once, and slots of the peer's.
 const AT_ONCE: usize = SAY.len();
@@ -24,9 +24,9 @@ pub(super) async fn measure(bench: &Bench) -> Result<Map<String, Value>> {
     let mut all = [Sides::default(), Sides::default(), Sides::default()];
     // The first round is not counted: it brings the prompt into each slot.
     for round in 0..=bench.rounds {
-        let own = ours(&pair).await?;
+        let own = ours(&pair, round).await?;
         for (sides, (_, form)) in all.iter_mut().zip(&pair.forms) {
-            let peer = peer(&pair, form).await?;
+            let peer = peer(&pair, form, round).await?;
             if round > 0 {
                 sides.add(own, peer);
             }
@@ -42,10 +42,11 @@ pub(super) async fn measure(bench: &Bench) -> Result<Map<String, Value>> {
 }
 
 /// Commands a second.
-async fn ours(pair: &Pair) -> Result<f64> {
+async fn ours(pair: &Pair, round: usize) -> Result<f64> {
     let begun = Instant::now();
     let commands = SAY.map(async |say| {
-        let command = Command { session: Some(fresh_id()), ..Command::from_text(say) };
+        let text = worded(say, round);
+        let command = Command { session: Some(fresh_id()), ..Command::from_text(&text) };
         let outcome = pair.machine.client.command(&command).await.context(say)?;
         ensure!(by_model(&outcome), "“{say}” was not answered by the model: {outcome:?}");
         Ok(())
@@ -55,8 +56,8 @@ async fn ours(pair: &Pair) -> Result<f64> {
 }
 
 /// Answers a second.
-async fn peer(pair: &Pair, form: &Form) -> Result<f64> {
-    let prompts = SAY.map(|say| pair.prompt(say));
+async fn peer(pair: &Pair, form: &Form, round: usize) -> Result<f64> {
+    let prompts = SAY.map(|say| pair.prompt(&worded(say, round)));
     let begun = Instant::now();
     try_join_all(prompts.iter().map(|prompt| pair.server.complete(prompt, form))).await?;
     Ok(AT_ONCE as f64 / begun.elapsed().as_secs_f64())

@@ -44,6 +44,11 @@ def ranks(path):
     return found["attn_q"], found["ffn_up"]
 
 
+def told(path):
+    """What the file says of its training: the `metadata` that it was saved with."""
+    return {name.removeprefix("agentd."): field.contents() for name, field in gguf.GGUFReader(path).fields.items() if name.startswith("agentd.")}
+
+
 def load(path, lora):
     """Puts the factors of a file into `lora`. Where `lora` has a higher rank, what is new changes nothing yet: its part of B is nought."""
     reader = gguf.GGUFReader(path)
