@@ -14,6 +14,14 @@ when = "stuffy"
 say = "set_output(device=lamp, state=on)"
 
 [[reply]]
+when = "soggy"
+say = "none()"
+
+[[reply]]
+when = "damp"
+say = "none()"
+
+[[reply]]
 when = "cosy"
 say = "set_target(celsius=21)"
 
@@ -21,6 +29,29 @@ say = "set_target(celsius=21)"
 when = "sauna"
 say = "set_target(celsius=35)"
 "#;
+
+#[tokio::test]
+async fn what_was_not_understood_is_learnt_from_the_correction_that_was() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = scripted_model(folder.path(), SCRIPT);
+    let machine = Machine::start(Setting { config, ..Setting::default() }).await;
+    machine.until_model_ready().await;
+    let refused = machine.ask_in("hall", "it feels soggy").await;
+    assert_eq!(refused.status, Status::Denied, "{}", refused.text);
+    assert_eq!(machine.ask_in("hall", "no, i mean damp").await.status, Status::Denied);
+    // Somebody else's words say nothing of it, and a sentence that corrects nothing says nothing either.
+    assert_eq!(machine.ask_in("shed", "no, the other way to do it").await.status, Status::Done);
+    assert_eq!(machine.ask_in("hall", "no, the other way to do it").await.status, Status::Done);
+    assert_eq!(machine.ask_in("hall", "no, the other way to do it").await.status, Status::Done);
+    let soggy = json!({"say": "it feels soggy", "answer": "none()"});
+    let corrected = json!({"id": 1, "verdict": "corrected", "say": "no, the other way to do it",
+        "answer": "set_output(device=fan, state=on)", "before": soggy});
+    assert_eq!(listed(&machine).await, [corrected], "once, and then it is done");
+    assert_eq!(machine.ask_in("attic", "it feels soggy").await.status, Status::Denied);
+    assert_eq!(machine.ask_in("attic", "the other way to do it").await.status, Status::Done);
+    assert_eq!(machine.ask_in("attic", "no, the other way to do it").await.status, Status::Done);
+    assert_eq!(listed(&machine).await.len(), 1);
+}
 
 /// Has something asked that a person must approve, and decides.
 async fn decide(machine: &Machine, id: &str, text: &str, yes: bool) -> Status {

@@ -32,9 +32,14 @@ params.percent = { type = "integer", min = 0, max = 100, unit = "percent" }
 sentences = ["set the speed to {percent} percent", "run it at {percent} percent", "speed {percent}"]
 "#;
 
-/// In Python's place: each call is written down, other machines are one, and the adapter to begin with is the result.
+/// In Python's place: each call is written down, other machines are one, and the adapter to begin with is the result, also
+/// averaged.
 const TRAINER: &str = r#"#!/bin/sh
-case "$*" in *generate.py*) echo generate ;; *train.py*) echo train ;; *) exit 0 ;; esac >>"$0.calls"
+case "$*" in *generate.py*) echo generate ;; *train.py*) echo train ;; *average.py*) echo average ;; *) exit 0 ;; esac >>"$0.calls"
+case "$*" in *average.py*) while [ $# -gt 1 ]; do
+    case $1 in *adapter.gguf) end=$1 ;; --out) cp "$end" "$2" ;; esac
+    shift
+done; exit ;; esac
 while [ $# -gt 1 ]; do
     case $1 in --from) from=$2 ;; --out) out=$2 ;; --lessons) lessons=$2 ;; esac
     shift
@@ -115,7 +120,7 @@ async fn an_adapter_is_installed_if_it_is_better_and_kept_aside_if_it_is_not() {
     assert!(told["own"]["before"]["n"].as_u64().is_some_and(|n| n >= 8), "{told:#}");
     assert_eq!(told["general"]["before"]["n"], 8);
     assert!(std::fs::read(bench.at("out.gguf")).expect("installed").starts_with(b"GGUF"));
-    assert_eq!(bench.calls(), "generate generate generate train ");
+    assert_eq!(bench.calls(), "generate generate generate train average ");
     let lessons = std::fs::read_to_string(bench.at("python.lessons")).expect("lessons");
     assert_eq!(lessons.trim(), "4", "three of its own, one of others");
 
@@ -127,7 +132,7 @@ async fn an_adapter_is_installed_if_it_is_better_and_kept_aside_if_it_is_not() {
     let kept = json(&same)["adapter"].as_str().map(PathBuf::from).expect("a path");
     assert!(kept.ends_with("rejected.gguf") && kept.exists(), "{}", kept.display());
     // It went on in the same folder, and made no data again.
-    assert_eq!(bench.calls(), "generate generate generate train train ");
+    assert_eq!(bench.calls(), "generate generate generate train average train average ");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! One command from the inbox to its outcome: the I/O around [`Turn`].
 
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use agentd_tools::{Args, Output};
@@ -9,8 +9,8 @@ use log::{error, info, warn};
 use tokio::sync::mpsc;
 use tokio::time::timeout_at;
 
-use super::memory::Exchange;
-use super::turn::{Event, Proposal, Ran, Step, Turn, VALUE_MISSING};
+use super::memory::{Exchange, Memory};
+use super::turn::{Event, NO_TOOL, Proposal, Ran, Step, Turn, UNSURE, VALUE_MISSING};
 use super::view::Request;
 use super::{Agent, STORE_RETRY, feedback, memory, missing, reply};
 use crate::command::{self, CallRecord, Denial, Outcome, Priority, Route, Status, elapsed_ms};
@@ -276,8 +276,12 @@ impl Agent {
     }
 
     fn recall(&self, waiting: &Waiting) -> Option<Exchange> {
+        self.recall_from(&self.memory, waiting)
+    }
+
+    fn recall_from(&self, memory: &Mutex<Memory>, waiting: &Waiting) -> Option<Exchange> {
         let session = waiting.command.session.as_deref()?;
-        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
         memory.recall(&self.conversation(waiting, session), Instant::now()).cloned()
     }
 
@@ -286,8 +290,14 @@ impl Agent {
         let say = self.said(waiting, turn.plan().route)?;
         // What a person approved goes on here, and what they thought of it is kept.
         let is_new = waiting.approved_by.is_none();
-        let before = self.before(waiting).filter(|_| is_new);
-        feedback::of(turn.ending().0, turn.plan(), &say, before.as_ref())
+        let status = turn.ending().0;
+        // It is forgotten as soon as something is done: what was done before it is not what is corrected.
+        let not_understood = match status {
+            Status::Done => self.recall_from(&self.not_understood, waiting),
+            _ => None,
+        };
+        let before = not_understood.or_else(|| self.before(waiting)).filter(|_| is_new);
+        feedback::of(status, turn.plan(), &say, before.as_ref())
     }
 
     /// Keeps in mind what a session had done, for the sentence that refers to it, or what it was asked a value for.
@@ -307,6 +317,29 @@ impl Agent {
             memory.forget_if(&conversation, |before| {
                 before.calls.iter().any(|call| grammar::is_open(call, specs.iter()))
             });
+        }
+        drop(memory);
+        self.note_misunderstanding(waiting, turn, &conversation);
+    }
+
+    /// Keeps in mind what the model could do nothing with, until something is done: whoever then says "no, turn it off"
+    /// tells what was meant.
+    fn note_misunderstanding(&self, waiting: &Waiting, turn: &Turn, conversation: &str) {
+        let (status, denial) = turn.ending();
+        let Some(say) = waiting.command.text.clone().filter(|_| status.is_final()) else { return };
+        let mut not_understood = self.not_understood.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_one =
+            |denial: &Denial| [NO_TOOL, UNSURE, VALUE_MISSING].contains(&denial.code.as_str());
+        if turn.plan().route == Route::Model && denial.is_some_and(is_one) {
+            // Where the correction is not understood either, the next one is still about the same.
+            let is_again = feedback::corrects(&say)
+                && not_understood.recall(conversation, Instant::now()).is_some();
+            if !is_again {
+                let exchange = Exchange { say, calls: Vec::new() };
+                not_understood.remember(conversation, exchange, Instant::now());
+            }
+        } else {
+            not_understood.forget_if(conversation, |_| true);
         }
     }
 

@@ -20,7 +20,7 @@ const CORRECTS: &[&[&str]] = &[
 ];
 
 /// Whether a sentence says that the one before it was not understood.
-fn corrects(say: &str) -> bool {
+pub(super) fn corrects(say: &str) -> bool {
     let lower = say.to_lowercase();
     let words: Vec<&str> =
         lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();

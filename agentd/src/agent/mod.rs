@@ -77,6 +77,8 @@ pub struct Agent {
     health: Health,
     metrics: Arc<Metrics>,
     memory: Mutex<Memory>,
+    /// What was said last in a session and not understood.
+    not_understood: Mutex<Memory>,
     thinking: Semaphore,
     /// Held by the agent whose static part is being prepared.
     warming: tokio::sync::Mutex<()>,
@@ -89,6 +91,7 @@ impl Agent {
         let names = parts.minds.iter().map(|mind| mind.name().to_owned());
         Self {
             memory: Mutex::default(),
+            not_understood: Mutex::default(),
             thinking: Semaphore::new(THINKING),
             warming: tokio::sync::Mutex::default(),
             policy: Mutex::new(parts.policy.with_agents(names)),

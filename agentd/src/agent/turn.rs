@@ -24,6 +24,9 @@ use crate::store::{Plan, Trace};
 /// The code of a call that was cut off by a stop of the daemon.
 pub const INTERRUPTED: &str = "interrupted";
 
+/// The code of a request that no tool is for, as far as the model understood it.
+pub const NO_TOOL: &str = "no_tool";
+
 /// The code of a proposal that the model is not sure enough of.
 pub const UNSURE: &str = "unsure";
 
@@ -296,7 +299,7 @@ impl Turn {
             .map(|calls| calls.iter().map(Call::to_string).collect::<Vec<_>>().join(" and then "))
             .collect();
         if told.is_empty() {
-            self.end(Status::Denied, "no_tool", "no tool here does that".to_owned());
+            self.end(Status::Denied, NO_TOOL, "no tool here does that".to_owned());
         } else if is_unsure {
             let message = format!(
                 "I am not sure what is meant; it may be {}. Please say it in other words",

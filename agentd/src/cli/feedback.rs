@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use super::socket::SocketArgs;
 use super::{UNAVAILABLE, chain, fail};
+use crate::model::grammar;
 use crate::store::feedback::{Kept, Which};
 
 #[derive(Debug, Clone, clap::Subcommand)]
@@ -74,12 +75,11 @@ fn show(rows: &[Kept], json: bool) {
             feedback.said.say,
         );
         if let Some(before) = &feedback.before {
-            println!(
-                "{:>8}after {:?}: {}",
-                "",
-                before.say,
-                before.answer.replace('\n', " and then ")
-            );
+            let made_of_it = match before.answer.as_str() {
+                grammar::NONE => "not understood".to_owned(),
+                answer => answer.replace('\n', " and then "),
+            };
+            println!("{:>8}after {:?}: {made_of_it}", "", before.say);
         }
         println!("{:>8}{}", "", feedback.said.answer.replace('\n', " and then "));
     }

@@ -50,8 +50,9 @@ pub struct ModelConfig {
     /// Answers that are written at once, 1 to 16. They share the context: raise it where many people speak at
     /// once, and `context` with it where commands then wait for one another.
     pub parallel: Parallel,
-    /// The most tokens of an answer that are guessed from words that stand before it, and thrown away where the model would
-    /// not have chosen them: the answer is the same. Set it to 0 where answers copy nothing of their requests.
+    /// The most tokens of an answer that are guessed from words that stand before it or from answers of before, and thrown
+    /// away where the model would not have chosen them: the answer is the same. A sentence that was said before is
+    /// guessed to have its whole answer again. Set it to 0 where nothing is copied or said twice.
     pub guess_tokens: u32,
     /// A much smaller model of the same family, a name of the catalogue or a GGUF file, that guesses free text which
     /// copies nothing: texts within calls that need not be words of the request. Set it beside a model that is several times

@@ -2,8 +2,8 @@
 //!
 //! A guess costs no model. It is decoded in the same batch as what is decided already, and what of it the model would
 //! not have chosen is taken back (`advance`): the answer is the same as without, in fewer runs of the model, but for a
-//! tie of two tokens that the rounding of a batch decides. A token more in a batch costs half as much as a run of its own
-//! or more, where the model is small, so that a guess must be right more often than not: where the grammar leaves little
+//! tie of two tokens that the rounding of a batch decides. A second token in a batch costs as much as a run of its own
+//! where the model is small, so that a guess must be right more often than not: where the grammar leaves little
 //! but to copy, and in free text after three tokens that stood together before, the more the better it went.
 //!
 //! Bounds: a guess has as many tokens as `model.guess_tokens`, and one batch; it is made for who is alone at work, since

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!  the model's plan waits for a person ──open──> approve: approved │ deny: denied │ taken back: forgotten
-//!  "no, the other valve" after what the model did ──> corrected
+//!  "no, the other valve" after what the model did, or could do nothing with ──> corrected
 //! ```
 //!
 //! It never leaves the board by itself. Bound: [`Limits::feedback`](super::outbox::Limits) rows; the victims are the

@@ -62,9 +62,11 @@ impl History {
 fn pairs(feedback: &Feedback, tools: &[ToolSpec]) -> Vec<Pair> {
     let Feedback { verdict, said, before } = feedback;
     let turn = |said: &Said| Turn { say: said.say.clone(), answer: said.answer.clone() };
+    // What was not understood is shown to nobody.
+    let shown = before.iter().filter(|said| said.answer != grammar::NONE);
     let told = Pair {
         say: said.say.clone(),
-        before: before.iter().map(turn).collect(),
+        before: shown.map(turn).collect(),
         answer: said.answer.clone(),
     };
     match (verdict, before) {
@@ -160,6 +162,20 @@ mod tests {
             said("no, the fan", "switch(device=fan, state=on)"),
         );
         assert_eq!(all(history(&[slip])), [("no, the fan".to_owned(), 1, fan)]);
+    }
+
+    #[test]
+    fn what_was_not_understood_is_learnt_from_the_words_that_were_and_those_alone() {
+        let off = "switch(device=pump, state=off)";
+        let meant =
+            corrected(said("let the pump rest", "none()"), said("no, turn off the pump", off));
+        assert_eq!(
+            all(history(&[meant])),
+            [
+                ("let the pump rest".to_owned(), 0, off.to_owned()),
+                ("no, turn off the pump".to_owned(), 0, off.to_owned())
+            ]
+        );
     }
 
     #[test]

@@ -184,6 +184,21 @@ impl Trainer {
         run(command, "train.py").await
     }
 
+    /// Writes what lies so far on the way from the adapter that a training began with to the one that it ended with: it
+    /// knows most of what was learnt, and has forgotten less.
+    pub async fn average(
+        &self,
+        model: &Path,
+        ends: [&Path; 2],
+        share: f64,
+        out: &Path,
+    ) -> Result<(), TrainerError> {
+        let mut command = self.program("average.py");
+        command.arg("--model").arg(model).args(ends).arg("--out").arg(out);
+        command.args(["--shares", &share.to_string()]);
+        run(command, "average.py").await
+    }
+
     fn program(&self, name: &str) -> Command {
         let mut command = Command::new(&self.python);
         // -B: the folder may belong to root.

@@ -40,6 +40,11 @@ const EXAMPLES_EVERY: usize = 4;
 /// How many they show.
 const EXAMPLES: usize = 6;
 
+/// How far the adapter goes from the one that it began with to the end of its training, as long as it forgets too much.
+/// On the machine of `make tune-own`, the whole way, half of it and 0.35 gave 93, 94 and 84 % of its own questions
+/// (67 before), and 86, 89 and 91 % of other machines' (91 before).
+const SHARES: [f64; 2] = [0.5, 0.35];
+
 /// An exit code and what to say.
 type Failure = (u8, String);
 
@@ -80,15 +85,24 @@ async fn make(args: &TuneArgs, config: &Config) -> Result<ExitCode, Failure> {
     let examined = [&[held_out.toolset.clone()][..], &general].concat();
     let before = making.examine("before", &config.model, &examined).await?;
     making.train(&own, learnt, &held_out).await?;
-    let adapter = making.work.path("run/adapter.gguf");
-    let tuned = ModelConfig { adapter: Some(adapter.clone()), ..config.model.clone() };
-    let after = making.examine("after", &tuned, &examined).await?;
     let at = held_out.toolset.pairs.len();
     let is_command = |pair: &&Pair| {
         grammar::parse_calls(&pair.answer).is_ok_and(|calls| exam::is_done(&calls, &config.tool))
     };
     let commands = held_out.toolset.pairs.iter().filter(is_command).count();
-    let report = Report::of(commands, [&before[..at], &after[..at]], [&before[at..], &after[at..]]);
+    let judge = async |share| {
+        let adapter = making.average(share).await?;
+        let tuned = ModelConfig { adapter: Some(adapter.clone()), ..config.model.clone() };
+        let after = making.examine("after", &tuned, &examined).await?;
+        let (own, others) = ([&before[..at], &after[..at]], [&before[at..], &after[at..]]);
+        Ok::<_, Failure>((Report::of(commands, own, others), adapter))
+    };
+    let [most, less] = SHARES;
+    let (mut report, mut adapter) = judge(most).await?;
+    if matches!(report.verdict(), Verdict::Forgot(_)) {
+        eprintln!("it has forgotten too much of other machines: less of the training is taken");
+        (report, adapter) = judge(less).await?;
+    }
     making.end(&report, &adapter)
 }
 
@@ -222,6 +236,14 @@ impl<'a> Making<'a> {
             seed,
         };
         self.trainer.train(&training).await.map_err(|error| unavailable(&error))
+    }
+
+    /// Goes so far from the adapter that was begun with to the one that was trained.
+    async fn average(&self, share: f64) -> Result<PathBuf, Failure> {
+        let (end, out) = (self.work.path("run/adapter.gguf"), self.work.path("averaged.gguf"));
+        let made = self.trainer.average(&self.weights, [&self.start, &end], share, &out).await;
+        made.map_err(|error| unavailable(&error))?;
+        Ok(out)
     }
 
     /// The lessons of one's own toolsets and of others, half and half; training takes them in an order of its own.
