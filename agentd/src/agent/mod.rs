@@ -15,6 +15,7 @@ pub mod prompt;
 pub mod reflex;
 pub mod reply;
 mod route;
+mod session;
 pub mod turn;
 pub mod view;
 mod warm;

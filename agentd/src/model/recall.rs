@@ -36,8 +36,11 @@ pub(super) fn name(prompt: &[LlamaToken]) -> u64 {
 }
 
 impl Recall {
-    /// Remembers what was answered to a prompt.
+    /// Remembers what was answered to a prompt; nothing is nothing to repeat.
     pub(super) fn note(&mut self, prompt: u64, answer: Vec<LlamaToken>) {
+        if answer.is_empty() {
+            return;
+        }
         self.given.retain(|given| given.prompt != prompt);
         if self.given.len() == ANSWERS {
             self.given.pop_front();
@@ -138,8 +141,9 @@ mod tests {
         assert!(recall.same(prompt(0), &[]).is_some());
         recall.note(prompt(0), tokens("b"));
         recall.note(prompt(ANSWERS), tokens("a"));
+        recall.note(prompt(ANSWERS + 1), Vec::new());
         let left = |n| recall.same(prompt(n), &[]).is_some();
         assert_eq!((left(0), left(1), left(2), left(ANSWERS)), (true, false, true, true));
-        assert_eq!(recall.given.len(), ANSWERS);
+        assert!(!left(ANSWERS + 1) && recall.given.len() == ANSWERS);
     }
 }

@@ -47,7 +47,7 @@ pub(super) struct Writing {
     /// The most tokens of free text that are guessed next time.
     trust: usize,
     pub(super) usage: Usage,
-    /// The tokens of the answer, once it is finished.
+    /// The tokens of an answer in a grammar of ours, once it is finished.
     pub(super) best: Vec<LlamaToken>,
 }
 
@@ -223,7 +223,9 @@ impl Writing {
             way.answer.confidence /= (1.0 - self.lost).max(f32::EPSILON);
         }
         ways.sort_by(|a, b| b.answer.confidence.total_cmp(&a.answer.confidence));
-        self.best = ways.first().map(|way| way.tokens.clone()).unwrap_or_default();
+        if self.search == Search::Likeliest {
+            self.best = ways.first().map(|way| way.tokens.clone()).unwrap_or_default();
+        }
         let mut answers = ways.into_iter().map(|way| way.answer);
         let Alternative { text, confidence } = answers.next().unwrap_or_default();
         let alternatives = answers.collect();
