@@ -3,13 +3,16 @@ use std::time::{Duration, Instant};
 
 use agentd_tools::spec::Priority;
 use llama_cpp_2::token::LlamaToken;
-use llguidance::toktrie::{ApproximateTokEnv, TokEnv};
+use llguidance::toktrie::{ApproximateTokEnv, TokEnv, TokRxInfo, TokTrie, TokenId, TokenizerEnv};
 
 use super::super::ModelError;
 use super::super::constrain::Constrainer;
 use super::super::constraint::Constraint;
 use super::super::search::PATHS;
 use super::*;
+
+#[path = "writing_guess_tests.rs"]
+mod guesses;
 
 /// A language of single bytes, and how probable each next byte is after a text; what is not told is improbable.
 struct World {
@@ -243,162 +246,50 @@ fn the_ways_are_bounded_and_one_that_leads_nowhere_takes_nothing_from_the_others
     );
 }
 
-fn no_draft(_: usize) -> Vec<LlamaToken> {
-    Vec::new()
-}
+/// A vocabulary of bytes and of the longer token `()`, whose tokenizer takes the longest.
+struct Merging(TokTrie);
 
-#[test]
-fn a_draft_is_asked_for_free_text_alone_and_where_nothing_can_be_copied() {
-    let world = World::new(|_| Vec::new());
-    let draft = |most: usize| tokens("umps|").into_iter().take(most).collect();
-    let free = Constraint::Lark("start: /[a-z ]+/".to_owned());
-    let drafted = |writing: &mut Writing, before: &str, room| {
-        text(&writing.guess(&tokens(before), 6, room, &Recall::default(), draft))
-    };
-    let mut writing = world.begun(&free, "so the p");
-    assert_eq!(drafted(&mut writing, "so the p", 64), "um", "trusted with two at first");
-    writing.was_guessed(2, 2);
-    assert_eq!(drafted(&mut writing, "so the p", 64), "umps");
-    writing.was_guessed(4, 4);
-    assert_eq!(drafted(&mut writing, "so the p", 64), "umps", "the grammar has no bar");
-    let written = "so the p".len() as u32;
-    assert_eq!(drafted(&mut writing, "so the p", written + 1), "u", "as far as there is room");
-    assert_eq!(drafted(&mut writing, "so the p", written), "");
-    assert_eq!(drafted(&mut writing, "the pond|so the p", 64), "ond", "what can be copied");
-    let own = Constraint::from(r#"start: "note(\"" /[a-z ]+/ "\")""#.to_owned());
-    assert_eq!(drafted(&mut world.begun(&own, "note(\"the p"), "note(\"the p", 64), "");
-    let wide = r#"start: ("note" | "node") "(\"" /[a-zA-Z ]+/ "\")""#;
-    let wide = Constraint::from(wide.to_owned());
-    assert_eq!(drafted(&mut world.begun(&wide, "note(\"the p"), "note(\"the p", 64), "um");
-    assert_eq!(drafted(&mut world.begun(&wide, "no"), "no", 64), "", "a name is chosen");
-}
-
-#[test]
-fn a_text_of_our_own_grammar_is_guessed_as_far_as_it_may_go_and_a_name_is_not() {
-    let world = World::new(|_| Vec::new());
-    let own =
-        |text: &str| Constraint::from(format!(r#"start: ("note" | "node") "(\"" {text} "\")""#));
-    let said = "the pump leaks|node(\"";
-    let guess = |grammar: &str, text: &str, most, max_tokens| {
-        let before = tokens(&format!("{said}{text}"));
-        self::text(&world.begun(&own(grammar), text).guess(
-            &before,
-            most,
-            max_tokens,
-            &Recall::default(),
-            no_draft,
-        ))
-    };
-    let letters = "/[a-z ]+/";
-    assert_eq!(guess(letters, "note(\"the p", 6, 64), "ump le");
-    assert_eq!(guess(letters, "note(\"the p", 20, 64), "ump leaks", "the bar is not allowed");
-    assert_eq!(guess(letters, "note(\"p", 6, 64), " leaks", "one token is enough, the last");
-    assert_eq!(guess(letters, "no", 6, 64), "");
-    let wide = "/[a-zA-Z ]+/";
-    assert_eq!(guess(wide, "note(\"p", 6, 64), "", "where it need not be copied it is not");
-    assert_eq!(guess(wide, "note(\"the p", 6, 64), "um");
-    let long = "note(\"the p".len() as u32;
-    assert_eq!(guess(letters, "note(\"the p", 6, long + 2), "um", "as far as there is room");
-    assert_eq!(guess(letters, "note(\"the p", 6, long), "");
-    let one_of = Constraint::OneOf(["the pump", "the pond"].map(str::to_owned).to_vec());
-    let before = tokens(&format!("{said}the p"));
-    assert!(
-        world
-            .begun(&one_of, "the p")
-            .guess(&before, 6, 64, &Recall::default(), no_draft)
-            .is_empty()
-    );
-}
-
-#[test]
-fn what_was_answered_before_is_guessed_whole_and_what_calls_have_in_common_is() {
-    let world = World::new(|_| Vec::new());
-    let own = Constraint::from(r#"start: "set(a=" /[a-c]{1,9}/ ", on=" /[yn]/ ")""#.to_owned());
-    let mut recall = Recall::default();
-    recall.note(1, tokens("set(a=abc, on=y)"));
-    recall.note(2, tokens("set(a=ab, on=n)"));
-    let mut writing = world.begun(&own, "set(a=a");
-    let again = |writing: &mut Writing, asked, most, max_tokens| {
-        text(&writing.guess_again(asked, &recall, most, max_tokens))
-    };
-    assert_eq!(again(&mut writing, 1, 64, 64), "bc, on=y)");
-    assert_eq!(again(&mut writing, 1, 3, 64), "bc,", "as far as there is room in a batch");
-    let written = "set(a=a".len() as u32;
-    assert_eq!(again(&mut writing, 2, 64, written + 1), "b", "and in the answer");
-    assert_eq!(again(&mut writing, 2, 64, written), "");
-    assert_eq!(again(&mut writing, 3, 64, 64), "", "nobody asked it");
-    let alike =
-        |writing: &mut Writing, most| text(&writing.guess(&[], most, 64, &recall, no_draft));
-    assert_eq!(alike(&mut writing, 6), "b", "where they differ is chosen");
-    assert_eq!(alike(&mut world.begun(&own, "set(a=abc"), 6), ", on=y");
-    // The grammar of now has no `n` any more.
-    let own = Constraint::from(r#"start: "set(a=" /[a-c]{1,9}/ ", on=" /[yz]/ ")""#.to_owned());
-    assert_eq!(again(&mut world.begun(&own, "set(a=a"), 2, 64, 64), "b, on=");
-}
-
-#[test]
-fn another_way_of_an_answer_is_guessed_to_go_on_as_the_one_before() {
-    let world = World::new(|text: &str| match text {
-        "" => vec![(b'a', 0.55), (b'b', 0.45)],
-        _ => vec![(b'x', 0.6), (b'y', 0.4)],
-    });
-    let own = Constraint::from("start: /[ab], is=[xy]/".to_owned());
-    let matcher = Constrainer::new(&world.vocabulary).unwrap().matcher(&own).unwrap();
-    let mut writing = Writing::new(matcher, Usage::default(), Search::Likeliest, None);
-    let (request, mut held, mut pending) = (request(64), Vec::new(), Vec::new());
-    assert_eq!(writing.go_on(&request, &mut world.desk(&held, 64, &mut pending)), Ok(true));
-    for goes_on in [true, false] {
-        let logits = world.logits(&text(&held));
-        let mut desk = world.desk(&held, 64, &mut pending);
-        assert_eq!(writing.choose(&logits, None, &request, &mut desk), Ok(goes_on));
-        held.append(&mut pending);
+impl Merging {
+    fn env() -> TokEnv {
+        let mut words: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
+        words.extend([b"()".to_vec(), b"\xff<|end|>".to_vec()]);
+        Arc::new(Self(TokTrie::from(&TokRxInfo::new(258, 257), &words)))
     }
-    assert_eq!(text(&held), "a, is=x");
-    let fork = writing.next_fork().expect("another way");
-    held.truncate(fork.back(&held).0);
-    let mut desk = world.desk(&held, 64, &mut pending);
-    assert_eq!(writing.take(fork, &request, &mut desk), Ok(true));
-    assert_eq!(text(&pending), "b, is=");
-    assert_eq!(text(&writing.guess(&[], 6, 64, &Recall::default(), no_draft)), "x");
+}
+
+impl TokenizerEnv for Merging {
+    fn tok_trie(&self) -> &TokTrie {
+        &self.0
+    }
+
+    fn tokenize_bytes(&self, bytes: &[u8]) -> Vec<TokenId> {
+        self.0.greedy_tokenize(bytes)
+    }
 }
 
 #[test]
-fn free_text_is_guessed_after_three_tokens_and_the_further_the_better_it_went() {
-    let world = World::new(|_| Vec::new());
-    let free = Constraint::Lark("start: /[a-z ]+/".to_owned());
-    let before = tokens("the pump leaks|so the ");
-    let mut writing = world.begun(&free, "so the ");
-    let mut guess = |outcome: Option<(usize, usize)>| {
-        if let Some((guessed, right)) = outcome {
-            writing.was_guessed(guessed, right);
+fn behind_a_token_none_is_chosen_that_the_tokenizer_would_have_joined_with_it() {
+    let world = World { vocabulary: Merging::env(), next: |_| Vec::new() };
+    // The model opens the bracket by itself, and then likes best to close it.
+    let write = |letters: &str| {
+        let own = Constraint::from(format!(r#"start: "go()" | "go(" /[{letters}]/ ")""#));
+        let matcher = Constrainer::new(&world.vocabulary).unwrap().matcher(&own).unwrap();
+        let mut writing = Writing::new(matcher, Usage::default(), Search::Likeliest, None);
+        let (request, held, mut pending) = (request(64), Vec::new(), Vec::new());
+        let mut goes_on = writing.go_on(&request, &mut world.desk(&held, 64, &mut pending));
+        for liked in ['(', ')'] {
+            assert_eq!(goes_on, Ok(true));
+            let mut logits = vec![-9.0; 258];
+            (logits[usize::from(b'A')], logits[liked as usize]) = (5.0, 20.0);
+            let mut desk = world.desk(&held, 64, &mut pending);
+            goes_on = writing.choose(&logits, None, &request, &mut desk);
         }
-        text(&writing.guess(&before, 6, 64, &Recall::default(), no_draft))
+        assert_eq!(goes_on, Ok(false));
+        writing.finish(&request).text
     };
-    assert_eq!(guess(None), "pu");
-    assert_eq!(guess(Some((2, 2))), "pump");
-    assert_eq!(guess(Some((4, 4))), "pump l", "not more than six");
-    assert_eq!(guess(Some((6, 2))), "pu");
-    assert_eq!(guess(Some((2, 0))), "p");
-    assert_eq!(guess(Some((0, 0))), "p", "nothing was guessed");
-    assert_eq!((writing.usage.guessed, writing.usage.guessed_right), (14, 8));
-    let before = tokens("my pump leaks|a y ");
-    assert!(
-        world.begun(&free, "a y ").guess(&before, 6, 64, &Recall::default(), no_draft).is_empty(),
-        "two are too few"
-    );
-}
-
-#[test]
-fn a_quote_that_is_escaped_ends_no_text() {
-    for (call, within) in [
-        ("", false),
-        ("note(text=\"", true),
-        (r#"note(text="a \" b"#, true),
-        (r#"note(text="a \\""#, false),
-        (r#"note(text="a", reason="b"#, true),
-    ] {
-        assert_eq!(is_within_string(call), within, "{call}");
-    }
+    assert_eq!(write("A-C"), "go(A)");
+    assert_eq!(write("A-Za-e"), "go(A)", "31 letters, and the bracket that is taken away");
+    assert_eq!(write("A-Za-f"), "go()", "among more it is not looked for");
 }
 
 /// A tool that can do it as it is said goes before one that lacks a value, unless that one is far likelier.
