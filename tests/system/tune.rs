@@ -6,7 +6,7 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use agentd_tests::{binary, real_model};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Some thirty questions, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -37,7 +37,7 @@ sentences = ["set the speed to {percent} percent", "run it at {percent} percent"
 const TRAINER: &str = r#"#!/bin/sh
 case "$*" in *generate.py*) echo generate ;; *train.py*) echo train ;; *average.py*) echo average ;; *) exit 0 ;; esac >>"$0.calls"
 case "$*" in *average.py*) while [ $# -gt 1 ]; do
-    case $1 in *adapter.gguf) end=$1 ;; --out) cp "$end" "$2" ;; esac
+    case $1 in *adapter.gguf) end=$1 ;; --out) cp "$end" "$2" ;; --shares) echo "$2" >>"$0.shares" ;; esac
     shift
 done; exit ;; esac
 while [ $# -gt 1 ]; do
@@ -105,7 +105,7 @@ impl Bench {
     }
 }
 
-fn json(output: &Output) -> Value {
+fn result(output: &Output) -> Value {
     let told = String::from_utf8_lossy(&output.stderr);
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {told}"))
 }
@@ -114,7 +114,7 @@ fn json(output: &Output) -> Value {
 async fn an_adapter_is_installed_if_it_is_better_and_kept_aside_if_it_is_not() {
     let bench = Bench::new();
     let better = bench.tune(&bench.config("adapter = \"none\""), &["--json"]).await;
-    let told = json(&better);
+    let told = result(&better);
     assert!(better.status.success(), "{told:#}");
     assert_eq!((&told["verdict"], &told["installed"]), (&"better".into(), &true.into()));
     assert!(told["own"]["before"]["n"].as_u64().is_some_and(|n| n >= 8), "{told:#}");
@@ -127,12 +127,63 @@ async fn an_adapter_is_installed_if_it_is_better_and_kept_aside_if_it_is_not() {
     std::fs::remove_file(bench.at("out.gguf")).expect("removed");
     let same = bench.tune(&bench.config(""), &["--json"]).await;
     assert_eq!(same.status.code(), Some(65));
-    assert_eq!(json(&same)["verdict"], "no_better");
+    assert_eq!(result(&same)["verdict"], "no_better");
     assert!(!bench.at("out.gguf").exists());
-    let kept = json(&same)["adapter"].as_str().map(PathBuf::from).expect("a path");
+    let kept = result(&same)["adapter"].as_str().map(PathBuf::from).expect("a path");
     assert!(kept.ends_with("rejected.gguf") && kept.exists(), "{}", kept.display());
     // It went on in the same folder, and made no data again.
     assert_eq!(bench.calls(), "generate generate generate train average train average ");
+}
+
+#[tokio::test]
+async fn what_people_taught_is_learnt_anew_with_each_word_of_theirs_and_is_enough_to_be_installed()
+{
+    let bench = Bench::new();
+    let kept = |rows: &[&str]| {
+        let path = bench.at("feedback.jsonl");
+        let row = |(at, say): (usize, &&str)| {
+            let answer = "set_output(device=fan, state=on)";
+            let kept = json!({"id": at, "at": "2026-01-01T00:00:00Z", "verdict": "approved", "say": say, "answer": answer});
+            format!("{kept}\n")
+        };
+        std::fs::write(&path, rows.iter().enumerate().map(row).collect::<String>())
+            .expect("written");
+        format!("--from-history={}", path.display())
+    };
+    let config = bench.config("adapter = \"none\"");
+    let more = kept(&["please turn on the fan", "the fan has to be switched on now"]);
+    let told = result(&bench.tune(&config, &["--json", &more]).await);
+    let (before, after) = (&told["taught"]["before"], &told["taught"]["after"]);
+    assert_eq!((&before["n"], &after["n"]), (&2.into(), &2.into()), "{told:#}");
+    assert!(told["taught"]["won"].as_u64() > Some(0), "{told:#}");
+    // With one sentence more there are other lessons, in a folder of their own.
+    let more =
+        kept(&["please turn on the fan", "the fan has to be switched on now", "fan on, please"]);
+    let told = result(&bench.tune(&config, &["--json", &more]).await);
+    assert_eq!(told["taught"]["before"]["n"], 3, "{told:#}");
+    assert_eq!(std::fs::read_dir(bench.at("work")).expect("folders").count(), 2);
+}
+
+#[tokio::test]
+async fn less_of_the_training_is_taken_where_half_of_it_forgets_too_much() {
+    let bench = Bench::new();
+    // What the untuned model refuses, as nearly all, is right here, and what the tuned one does is wrong.
+    let says = [
+        "open the door",
+        "open the door, please",
+        "please open the door",
+        "can you open the door",
+        "open that door now",
+        "door, open",
+    ];
+    let pairs: Vec<_> = says.iter().map(|say| json!({"say": say, "answer": "none()"})).collect();
+    let tools = json!([{"name": "open_door", "description": "open the door", "kind": "note"}]);
+    let others = json!({"tools": tools, "pairs": pairs}).to_string();
+    std::fs::write(bench.at("python.jsonl"), others).expect("written");
+    let output = bench.tune(&bench.config("adapter = \"none\""), &["--json"]).await;
+    let told = result(&output);
+    assert_eq!((&told["verdict"], output.status.code()), (&"forgot".into(), Some(65)), "{told:#}");
+    assert_eq!(std::fs::read_to_string(bench.at("python.shares")).expect("shares"), "0.5\n0.35\n");
 }
 
 #[tokio::test]

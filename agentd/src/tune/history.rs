@@ -19,7 +19,7 @@ use crate::store::feedback::{Feedback, Said, Verdict};
 /// One in so many is held out.
 const HELD_OUT: usize = 4;
 
-/// What is learnt and what is asked of it.
+/// What is learnt and what is asked of it, the oldest first.
 #[derive(Debug, Clone, Default)]
 pub(super) struct History {
     pub(super) learnt: Vec<Pair>,
@@ -30,8 +30,9 @@ impl History {
     /// Of feedback on these tools, the oldest first; what was said last of a sentence counts. What today's tools cannot
     /// do, or what does not stand in its sentence, is left out.
     pub(super) fn of(feedback: &[Feedback], tools: &[ToolSpec], judge: &Judge<'_>) -> Self {
-        let mut said: BTreeMap<(String, bool), Pair> = BTreeMap::new();
-        for pair in feedback.iter().flat_map(|one| pairs(one, tools)) {
+        let mut said: BTreeMap<(String, bool), (usize, Pair)> = BTreeMap::new();
+        let all = feedback.iter().flat_map(|one| pairs(one, tools));
+        for (at, pair) in all.enumerate() {
             let calls = grammar::parse_calls(&pair.answer).unwrap_or_default();
             let is_whole = match pair.before.is_empty() {
                 true => judge.admits(&pair.say, &calls),
@@ -39,12 +40,15 @@ impl History {
                 false => calls.iter().all(|call| judge.is_in_order(call)),
             };
             if is_whole && !calls.is_empty() {
-                said.insert((normalise(&pair.say), pair.before.is_empty()), pair);
+                said.insert((normalise(&pair.say), pair.before.is_empty()), (at, pair));
             }
         }
+        let mut said: Vec<_> =
+            said.into_iter().map(|((say, _), (at, pair))| (at, say, pair)).collect();
+        said.sort_by_key(|(at, ..)| *at);
         let mut history = Self::default();
         let mut asked = HashSet::new();
-        for (at, ((say, _), pair)) in said.into_iter().enumerate() {
+        for (at, (_, say, pair)) in said.into_iter().enumerate() {
             // The same words in two contexts are learnt or asked, and not both.
             let is_asked = asked.contains(&say) || at % HELD_OUT == HELD_OUT - 1;
             if is_asked {

@@ -33,7 +33,7 @@ use crate::store::feedback::Feedback;
 
 /// The most questions about one's own tools.
 pub const MAX_QUESTIONS: usize = 200;
-/// The most of them that people have approved or corrected.
+/// The most of them that people have approved or corrected; and as many of those that are learnt are asked.
 const MAX_HISTORY: usize = 80;
 /// How many of a hundred sentences are such, where there are any.
 const RECALLED: u64 = 15;
@@ -53,6 +53,16 @@ pub struct Own<'a> {
     texts: Texts,
     vocabulary: Vocabulary,
     judge: Judge<'a>,
+}
+
+/// What toolsets are drawn for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// They are learnt.
+    Lessons,
+    /// The best state of a training is chosen by them. What people have said is not among them: it is too little to be
+    /// spared, and whatever is chosen by is not learnt.
+    Check,
 }
 
 /// Questions about one's own tools that no training has seen.
@@ -127,25 +137,42 @@ impl<'a> Own<'a> {
         let is_example = |source: &&Source| matches!(source.what, What::Example(_));
         let examples = self.held_out.iter().filter(is_example).count();
         let sentences = self.held_out.len() - examples;
-        let tools = (0..self.tools.len()).map(|at| self.shown(at, |_| true)).collect();
-        HeldOut { toolset: Toolset { tools, pairs, grounded: true }, sentences, examples, history }
+        let toolset = Toolset { tools: self.all_shown(), pairs, grounded: true };
+        HeldOut { toolset, sentences, examples, history }
     }
 
-    /// Toolsets for training, of `pairs` sentences each, without the sentences of `not`. The stream tells apart
-    /// what one seed is used for.
+    /// What people approved or corrected and what is learnt, the newest first. That it is answered rightly afterwards
+    /// says that it was learnt, and nothing of other sentences.
+    pub fn taught(&self) -> Toolset {
+        let pairs = self.history.learnt.iter().rev().take(MAX_HISTORY).cloned().collect();
+        Toolset { tools: self.all_shown(), pairs, grounded: true }
+    }
+
+    /// The tools as production shows them, without what is held out.
+    fn all_shown(&self) -> Vec<ToolSpec> {
+        (0..self.tools.len()).map(|at| self.shown(at, |_| true)).collect()
+    }
+
+    /// Toolsets for training, of `pairs` sentences each, without the sentences of `not`.
     pub fn toolsets(
         &self,
-        stream: u64,
+        purpose: Purpose,
         count: usize,
         pairs: usize,
         not: &HashSet<String>,
     ) -> Vec<Toolset> {
-        let seeded = |at| Random::new(self.seed, stream * 1_000_000 + 10_000 + at as u64);
-        let toolsets = (0..count).map(|at| self.toolset(pairs, not, &mut seeded(at)));
+        let seeded = |at| Random::new(self.seed, purpose as u64 * 1_000_000 + 10_000 + at as u64);
+        let toolsets = (0..count).map(|at| self.toolset(purpose, pairs, not, &mut seeded(at)));
         toolsets.filter(|toolset| !toolset.pairs.is_empty()).collect()
     }
 
-    fn toolset(&self, pairs: usize, not: &HashSet<String>, random: &mut Random) -> Toolset {
+    fn toolset(
+        &self,
+        purpose: Purpose,
+        pairs: usize,
+        not: &HashSet<String>,
+        random: &mut Random,
+    ) -> Toolset {
         let mut order: Vec<usize> = (0..self.tools.len()).collect();
         // Mostly as in production; now and then otherwise, so that places are not learnt for names.
         let as_in_production = random.percent(60);
@@ -168,7 +195,7 @@ impl<'a> Own<'a> {
             if drawn.len() == pairs {
                 break;
             }
-            let pair = self.lesson(&order, random);
+            let pair = self.lesson(purpose, &order, random);
             let is_new = |pair: &Pair| {
                 let said_now = normalise(&pair.say);
                 !not.contains(&said_now) && said.insert(said_now)
@@ -179,13 +206,14 @@ impl<'a> Own<'a> {
     }
 
     /// One sentence for training, about the tools of a prompt.
-    fn lesson(&self, order: &[usize], random: &mut Random) -> Option<Pair> {
+    fn lesson(&self, purpose: Purpose, order: &[usize], random: &mut Random) -> Option<Pair> {
         let of = |tool: usize| self.learnt.iter().filter(move |source| source.tool == tool);
         let pick = |random: &mut Random| {
             let all: Vec<&Source> = of(*random.pick(order)).collect();
             (!all.is_empty()).then(|| *random.pick(&all))
         };
-        if !self.history.learnt.is_empty() && random.percent(RECALLED) {
+        let recalls = purpose == Purpose::Lessons && !self.history.learnt.is_empty();
+        if recalls && random.percent(RECALLED) {
             return self.recalled(order, random);
         }
         match random.between(1, 100) {

@@ -3,6 +3,7 @@ use serde_json::json;
 
 use super::*;
 use crate::model::grammar::{is_open, parse_calls};
+use crate::store::feedback::{Said, Verdict};
 
 fn demo() -> Vec<ToolSpec> {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/demo.toml");
@@ -19,7 +20,7 @@ fn a_seed_decides_everything_and_another_seed_decides_otherwise() {
     let made = |seed| {
         let own = Own::new(&tools, 2, seed).expect("good sentences");
         let held_out = own.held_out().toolset;
-        let learnt = own.toolsets(0, 4, 24, &sentences(&held_out.pairs));
+        let learnt = own.toolsets(Purpose::Lessons, 4, 24, &sentences(&held_out.pairs));
         (json_of(&[held_out]), json_of(&learnt))
     };
     assert_eq!(made(1), made(1));
@@ -39,10 +40,14 @@ fn what_is_asked_in_the_examination_is_in_no_lesson() {
         for (tool, shown) in tools.iter().zip(&held_out.toolset.tools) {
             let hidden = tool.examples.iter().filter(|example| !shown.examples.contains(example));
             for example in hidden {
-                assert!(!json_of(&own.toolsets(0, 10, 24, &asked)).join("").contains(&example.say));
+                assert!(
+                    !json_of(&own.toolsets(Purpose::Lessons, 10, 24, &asked))
+                        .join("")
+                        .contains(&example.say)
+                );
             }
         }
-        for toolset in own.toolsets(0, 20, 24, &asked) {
+        for toolset in own.toolsets(Purpose::Lessons, 20, 24, &asked) {
             for pair in &toolset.pairs {
                 assert!(!asked.contains(&normalise(&pair.say)), "{}", pair.say);
             }
@@ -71,7 +76,7 @@ fn what_is_asked_in_the_examination_is_in_no_lesson() {
 fn every_lesson_is_an_answer_that_its_tools_can_give() {
     let tools = demo();
     let own = Own::new(&tools, 2, 3).expect("good sentences");
-    let toolsets = own.toolsets(0, 30, 24, &HashSet::new());
+    let toolsets = own.toolsets(Purpose::Lessons, 30, 24, &HashSet::new());
     let (mut pairs, mut refused, mut open, mut twice) = (0, 0, 0, 0);
     for toolset in &toolsets {
         assert!(toolset.pairs.len() >= 20, "{} pairs", toolset.pairs.len());
@@ -109,7 +114,7 @@ fn tools_are_shown_in_several_orders_and_numbers() {
     let tools = demo();
     let own = Own::new(&tools, 2, 3).expect("good sentences");
     let shown: HashSet<Vec<String>> = own
-        .toolsets(0, 120, 2, &HashSet::new())
+        .toolsets(Purpose::Lessons, 120, 2, &HashSet::new())
         .iter()
         .map(|toolset| toolset.tools.iter().map(|tool| tool.name.clone()).collect())
         .collect();
@@ -156,11 +161,56 @@ fn questions_are_bounded() {
 fn lessons_are_written_as_agentd_tune_lessons_reads_them() {
     let tools = demo();
     let own = Own::new(&tools, 2, 1).expect("good sentences");
-    let toolset = own.toolsets(0, 1, 8, &HashSet::new()).remove(0);
+    let toolset = own.toolsets(Purpose::Lessons, 1, 8, &HashSet::new()).remove(0);
     let read: Toolset = serde_json::from_str(&toolset.to_json().to_string()).expect("a toolset");
     assert_eq!(read.pairs, toolset.pairs);
     for (read, own) in read.tools.iter().zip(&toolset.tools) {
         assert_eq!((&read.name, &read.description), (&own.name, &own.description));
         assert_eq!((&read.params, &read.examples), (&own.params, &own.examples));
     }
+}
+
+/// What people said to the demo in words of their own, all of it approved.
+fn approved(count: usize) -> Vec<Feedback> {
+    let said = |n| Said {
+        say: format!("wake worker {n} of the stable"),
+        answer: "set_output(device=fan, state=on)".into(),
+    };
+    (0..count)
+        .map(|n| Feedback { verdict: Verdict::Approved, said: said(n), before: None })
+        .collect()
+}
+
+#[test]
+fn what_people_taught_is_learnt_whatever_the_best_state_is_chosen_by() {
+    let tools = demo();
+    let own = Own::new(&tools, 2, 1).expect("good sentences").and_history(&approved(16));
+    let asked = sentences(&own.held_out().toolset.pairs);
+    let chosen_by = json_of(&own.toolsets(Purpose::Check, 8, 24, &asked)).join("");
+    assert!(!chosen_by.to_lowercase().contains("worker"), "{chosen_by}");
+    let learnt = json_of(&own.toolsets(Purpose::Lessons, 40, 24, &asked)).join("");
+    let taught = own.taught();
+    assert_eq!(taught.pairs.len(), 12, "but for one in four");
+    for pair in &taught.pairs {
+        assert!(
+            learnt.contains(&pair.say) && !asked.contains(&normalise(&pair.say)),
+            "{}",
+            pair.say
+        );
+    }
+}
+
+#[test]
+fn what_people_taught_is_asked_up_to_a_bound_the_newest_first() {
+    let tools = demo();
+    let taught = |count| {
+        let own = Own::new(&tools, 2, 1).expect("good sentences").and_history(&approved(count));
+        own.taught().pairs
+    };
+    // Of four that were said three are learnt.
+    assert_eq!(taught(MAX_HISTORY / 3 * 4).len(), MAX_HISTORY / 3 * 3);
+    let most = taught(2 * MAX_HISTORY);
+    assert_eq!(most.len(), MAX_HISTORY);
+    assert_eq!(most[0].say, format!("wake worker {} of the stable", 2 * MAX_HISTORY - 2));
+    assert!(taught(0).is_empty());
 }

@@ -1,8 +1,9 @@
 //! Whether an adapter is installed. Pure: it sees only which questions were answered rightly before and after.
 //!
 //! Before and after are asked the same questions, so that only those count of which one was right and the other
-//! wrong. On the machine's own questions there must be more won than lost. In general it is enough that what is
-//! lost could be chance: the one-sided sign test (McNemar's, exact) at [`SIGNIFICANT`].
+//! wrong. On the machine's own questions there must be more won than lost; or as many, and more won than lost of what
+//! people corrected and what was learnt: who corrects a sentence will say it again, and it has to be right then. In
+//! general it is enough that what is lost could be chance: the one-sided sign test (McNemar's, exact) at [`SIGNIFICANT`].
 
 use serde_json::{Value, json};
 
@@ -82,16 +83,17 @@ impl Paired {
 pub enum Verdict {
     /// It is installed.
     Better,
-    /// It answers no more of the machine's own questions rightly than before.
+    /// It answers no more of the machine's own questions and of what it was taught rightly than before.
     NoBetter,
     /// It lost more in general than chance explains: so probable is that loss without a cause.
     Forgot(f64),
 }
 
-/// Judges by the machine's own questions and by those about other machines.
-pub fn judge(own: Paired, general: Paired) -> Verdict {
+/// Judges by the machine's own questions, by what people said that was `taught`, and by questions about other machines.
+pub fn judge(own: Paired, taught: Paired, general: Paired) -> Verdict {
     let chance = general.chance_of_loss();
-    if own.won <= own.lost {
+    let is_better = own.won > own.lost || own.won == own.lost && taught.won > taught.lost;
+    if !is_better {
         Verdict::NoBetter
     } else if general.lost > general.won && chance < SIGNIFICANT {
         Verdict::Forgot(chance)
@@ -133,17 +135,28 @@ mod tests {
     #[test]
     fn only_what_is_better_here_and_has_not_forgotten_is_installed() {
         let same = paired(0, 0);
-        assert_eq!(judge(paired(1, 0), same), Verdict::Better);
-        assert_eq!(judge(same, paired(9, 0)), Verdict::NoBetter, "better elsewhere only");
-        assert_eq!(judge(paired(3, 3), same), Verdict::NoBetter);
-        assert_eq!(judge(paired(2, 3), same), Verdict::NoBetter);
-        assert_eq!(judge(Paired::default(), same), Verdict::NoBetter, "nothing was asked");
+        let judged = |own, general| judge(own, same, general);
+        assert_eq!(judged(paired(1, 0), same), Verdict::Better);
+        assert_eq!(judged(same, paired(9, 0)), Verdict::NoBetter, "better elsewhere only");
+        assert_eq!(judged(paired(3, 3), same), Verdict::NoBetter);
+        assert_eq!(judged(paired(2, 3), same), Verdict::NoBetter);
+        assert_eq!(judged(Paired::default(), same), Verdict::NoBetter, "nothing was asked");
         // At the bound of significance and one over it.
-        assert_eq!(judge(paired(9, 0), paired(2, 8)), Verdict::Better);
+        assert_eq!(judged(paired(9, 0), paired(2, 8)), Verdict::Better);
         assert!(
-            matches!(judge(paired(9, 0), paired(1, 9)), Verdict::Forgot(chance) if chance < 0.05)
+            matches!(judged(paired(9, 0), paired(1, 9)), Verdict::Forgot(chance) if chance < 0.05)
         );
-        assert_eq!(judge(paired(9, 0), paired(0, 4)), Verdict::Better, "0.0625");
-        assert!(matches!(judge(paired(9, 0), paired(0, 5)), Verdict::Forgot(_)), "0.03125");
+        assert_eq!(judged(paired(9, 0), paired(0, 4)), Verdict::Better, "0.0625");
+        assert!(matches!(judged(paired(9, 0), paired(0, 5)), Verdict::Forgot(_)), "0.03125");
+    }
+
+    #[test]
+    fn what_people_taught_decides_where_nothing_else_is_won_or_lost() {
+        let same = paired(0, 0);
+        assert_eq!(judge(same, paired(1, 0), same), Verdict::Better);
+        assert_eq!(judge(paired(2, 2), paired(3, 2), same), Verdict::Better);
+        assert_eq!(judge(same, paired(2, 2), same), Verdict::NoBetter);
+        assert_eq!(judge(paired(1, 2), paired(9, 0), same), Verdict::NoBetter, "something is lost");
+        assert!(matches!(judge(same, paired(9, 0), paired(0, 5)), Verdict::Forgot(_)));
     }
 }

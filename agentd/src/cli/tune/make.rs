@@ -21,9 +21,9 @@ use crate::model::worker::NO_ADAPTER;
 use crate::store::feedback::{self, Feedback, Kept};
 use crate::tune::exam;
 use crate::tune::lessons::{Pair, Teacher, Toolset};
-use crate::tune::own::{self, HeldOut, Own};
+use crate::tune::own::{self, HeldOut, Own, Purpose};
 use crate::tune::trainer::{Trainer, Training};
-use crate::tune::verdict::Verdict;
+use crate::tune::verdict::{Paired, Verdict};
 use crate::tune::work::{self, Work};
 
 /// Sentences of a toolset.
@@ -75,17 +75,23 @@ async fn make(args: &TuneArgs, config: &Config) -> Result<ExitCode, Failure> {
         return Err((BAD_CONFIG, why.into()));
     }
     eprintln!("{}", report::held_out(&held_out));
-    let learnt = own.toolsets(0, args.toolsets, PAIRS, &own::sentences(&held_out.toolset.pairs));
+    let learnt = own.toolsets(
+        Purpose::Lessons,
+        args.toolsets,
+        PAIRS,
+        &own::sentences(&held_out.toolset.pairs),
+    );
     if args.data_only {
         return report::print_data(args.out.as_deref(), &learnt)
             .map_err(|error| unavailable(&error));
     }
-    let making = Making::begin(args, config).await?;
+    let making = Making::begin(args, config, &learnt).await?;
     let general = making.of_others("exam", EXAMINED_SEED, EXAMINED).await?;
-    let examined = [&[held_out.toolset.clone()][..], &general].concat();
+    let taught = own.taught();
+    let parts = [held_out.toolset.pairs.len(), taught.pairs.len()];
+    let examined = [&[held_out.toolset.clone(), taught][..], &general].concat();
     let before = making.examine("before", &config.model, &examined).await?;
     making.train(&own, learnt, &held_out).await?;
-    let at = held_out.toolset.pairs.len();
     let is_command = |pair: &&Pair| {
         grammar::parse_calls(&pair.answer).is_ok_and(|calls| exam::is_done(&calls, &config.tool))
     };
@@ -94,8 +100,11 @@ async fn make(args: &TuneArgs, config: &Config) -> Result<ExitCode, Failure> {
         let adapter = making.average(share).await?;
         let tuned = ModelConfig { adapter: Some(adapter.clone()), ..config.model.clone() };
         let after = making.examine("after", &tuned, &examined).await?;
-        let (own, others) = ([&before[..at], &after[..at]], [&before[at..], &after[at..]]);
-        Ok::<_, Failure>((Report::of(commands, own, others), adapter))
+        let [own, taught, others] = {
+            let [before, after] = [&before, &after].map(|marks| parted(marks, parts));
+            [0, 1, 2].map(|part| [before[part], after[part]])
+        };
+        Ok::<_, Failure>((Report::of(commands, own, taught, others), adapter))
     };
     let [most, less] = SHARES;
     let (mut report, mut adapter) = judge(most).await?;
@@ -104,6 +113,13 @@ async fn make(args: &TuneArgs, config: &Config) -> Result<ExitCode, Failure> {
         (report, adapter) = judge(less).await?;
     }
     making.end(&report, &adapter)
+}
+
+/// So many, so many, and the rest.
+fn parted(marks: &[bool], [first, second]: [usize; 2]) -> [&[bool]; 3] {
+    let (first, rest) = marks.split_at(first);
+    let (second, rest) = rest.split_at(second);
+    [first, second, rest]
 }
 
 /// What people approved and corrected, where it is to be learnt from.
@@ -143,7 +159,11 @@ struct Making<'a> {
 }
 
 impl<'a> Making<'a> {
-    async fn begin(args: &'a TuneArgs, config: &'a Config) -> Result<Self, Failure> {
+    async fn begin(
+        args: &'a TuneArgs,
+        config: &'a Config,
+        learnt: &[Toolset],
+    ) -> Result<Self, Failure> {
         let bare = ModelConfig { adapter: Some(NO_ADAPTER.into()), ..config.model.clone() };
         let source = bare.source().map_err(|error| (BAD_CONFIG, chain(&error)))?;
         let weights = match source {
@@ -171,6 +191,8 @@ impl<'a> Making<'a> {
         let decides = json!({
             "model": sha256, "adapter": built_in::SHA256, "seed": args.seed, "toolsets": args.toolsets,
             "max_calls": config.model.max_calls, "tools": shown(config),
+            // Of what people said, too, which is more from time to time.
+            "learnt": learnt.iter().map(Toolset::to_json).collect::<Value>(),
         });
         let parent = args.work.as_deref().unwrap_or(&cache);
         let work = Work::open(parent, &config.device_id(), &decides);
@@ -212,7 +234,7 @@ impl<'a> Making<'a> {
     ) -> Result<(), Failure> {
         let seed = self.args.seed;
         let asked = own::sentences(&held_out.toolset.pairs);
-        let checked = own.toolsets(1, CHECKED, PAIRS, &asked);
+        let checked = own.toolsets(Purpose::Check, CHECKED, PAIRS, &asked);
         // Whatever the best state is chosen by is not learnt.
         let not: HashSet<String> =
             checked.iter().flat_map(|toolset| own::sentences(&toolset.pairs)).collect();
@@ -330,8 +352,12 @@ impl<'a> Making<'a> {
                 }
                 return Ok(ExitCode::SUCCESS);
             }
-            Verdict::NoBetter => {
+            Verdict::NoBetter if report.taught == Paired::default() => {
                 "it answers no more of this machine's sentences rightly".to_owned()
+            }
+            Verdict::NoBetter => {
+                "it answers no more of this machine's sentences rightly, or of what people taught it"
+                    .to_owned()
             }
             Verdict::Forgot(chance) => format!(
                 "it has forgotten what it knew of other machines (chance would do that in {:.1} of 100 cases)",

@@ -17,17 +17,26 @@ pub(super) struct Report {
     pub(super) commands: Paired,
     /// Of the machine's own questions, those that must be refused.
     pub(super) refusals: Paired,
+    /// What people approved or corrected and what was learnt.
+    pub(super) taught: Paired,
     /// Questions about other machines.
     pub(super) general: Paired,
 }
 
 impl Report {
-    /// Of the marks of one's own questions, of which the first `commands` want a call, and of those in general.
-    pub(super) fn of(commands: usize, own: [&[bool]; 2], general: [&[bool]; 2]) -> Self {
+    /// Of the marks before and after: of one's own questions, of which the first `commands` want a call, of what was taught,
+    /// and of questions in general.
+    pub(super) fn of(
+        commands: usize,
+        own: [&[bool]; 2],
+        taught: [&[bool]; 2],
+        general: [&[bool]; 2],
+    ) -> Self {
         let [before, after] = own.map(|marks| marks.split_at(commands.min(marks.len())));
         Self {
             commands: Paired::of(before.0, after.0),
             refusals: Paired::of(before.1, after.1),
+            taught: Paired::of(taught[0], taught[1]),
             general: Paired::of(general[0], general[1]),
         }
     }
@@ -43,7 +52,7 @@ impl Report {
     }
 
     pub(super) fn verdict(&self) -> Verdict {
-        judge(self.own(), self.general)
+        judge(self.own(), self.taught, self.general)
     }
 
     /// Exact answers before and after, with Wilson's 95 % interval.
@@ -54,8 +63,12 @@ impl Report {
             ("this machine, commands", self.commands),
             ("this machine, to be refused", self.refusals),
             ("this machine, all", self.own()),
+            ("said by people, and learnt", self.taught),
             ("other machines", self.general),
         ] {
+            if paired == Paired::default() {
+                continue;
+            }
             let (before, after) = (paired.before().text(), paired.after().text());
             table +=
                 &format!("{what:<28} {before:36} {after:36} {}, {}\n", paired.won, paired.lost);
@@ -73,7 +86,7 @@ impl Report {
             "installed": self.verdict() == Verdict::Better, "verdict": verdict, "chance": chance,
             "adapter": adapter, "steps": steps,
             "own": self.own().json(), "own_commands": self.commands.json(),
-            "own_refusals": self.refusals.json(), "general": self.general.json(),
+            "own_refusals": self.refusals.json(), "taught": self.taught.json(), "general": self.general.json(),
         })
     }
 }
@@ -120,18 +133,33 @@ pub(super) fn print_data(out: Option<&Path>, toolsets: &[Toolset]) -> io::Result
 mod tests {
     use super::*;
 
+    const NOTHING: [&[bool]; 2] = [&[], &[]];
+
     #[test]
     fn commands_and_refusals_are_told_apart_and_judged_together() {
         let own: [&[bool]; 2] = [&[true, false, true], &[true, true, false]];
-        let report = Report::of(2, own, [&[true], &[true]]);
+        let report = Report::of(2, own, NOTHING, [&[true], &[true]]);
         assert_eq!((report.commands.won, report.commands.lost), (1, 0));
         assert_eq!((report.refusals.won, report.refusals.lost), (0, 1));
         assert_eq!(report.verdict(), Verdict::NoBetter, "one won, one lost");
         let table = report.table();
         assert!(table.contains("this machine, commands") && table.contains("n 2"), "{table}");
-        let better = Report::of(2, [own[0], &[true, true, true]], [&[true], &[true]]);
+        let better = Report::of(2, [own[0], &[true, true, true]], NOTHING, [&[true], &[true]]);
         assert_eq!(better.json(Path::new("/a"), 3)["installed"], true);
         assert_eq!(report.json(Path::new("/a"), 3)["verdict"], "no_better");
+    }
+
+    #[test]
+    fn what_was_taught_is_told_where_there_is_some() {
+        let own: [&[bool]; 2] = [&[true, false], &[true, false]];
+        let others: [&[bool]; 2] = [&[true], &[true]];
+        let taught = Report::of(1, own, [&[false, false], &[true, false]], others);
+        assert!(taught.table().contains("said by people, and learnt"), "{}", taught.table());
+        assert_eq!(taught.json(Path::new("/a"), 3)["taught"]["won"], 1);
+        assert_eq!(taught.verdict(), Verdict::Better);
+        let none = Report::of(1, own, NOTHING, others);
+        assert!(!none.table().contains("learnt"), "{}", none.table());
+        assert_eq!(none.verdict(), Verdict::NoBetter);
     }
 
     #[test]
