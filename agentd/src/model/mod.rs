@@ -60,6 +60,7 @@ mod search;
 pub mod second;
 pub mod sequences;
 pub mod share;
+pub(crate) mod spelling;
 mod stamp;
 pub mod supervisor;
 pub mod template;

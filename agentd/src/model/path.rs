@@ -10,10 +10,8 @@ use super::pieces::Pieces;
 use super::prior::Prior;
 use super::search::Search;
 use super::sequences::common;
+use super::spelling::{self, Next};
 use super::thinker::Halt;
-
-/// Where no more tokens are allowed, it is looked which of them the tokenizer would make of the text.
-const FEW: usize = 32;
 
 /// An answer as far as it is written.
 pub(super) struct Path {
@@ -87,39 +85,23 @@ impl Path {
             if self.matcher.is_stopped() {
                 return Ok(false);
             }
-            let mut allowed = self.matcher.compute_mask().map_err(refused)?;
-            self.spell_as_learnt(&mut allowed, desk);
-            if allowed.num_set() == 1 {
-                // There is nothing to choose, so there is no need to think.
-                let only = allowed.first_bit_set().and_then(|token| u32::try_from(token).ok());
-                self.take(only, desk)?;
-                desk.forced += 1;
-                continue;
-            }
+            let last = self.written.last().map(|token| token.0.cast_unsigned());
+            let allowed = match spelling::next(&mut self.matcher, last, desk.words) {
+                Ok(Next::Choice(allowed)) => allowed,
+                Ok(Next::Forced(token)) => {
+                    // There is nothing to choose, so there is no need to think.
+                    self.take(Some(token), desk)?;
+                    desk.forced += 1;
+                    continue;
+                }
+                Err(error) => return Err(refused(error)),
+            };
             let is_full = self.tokens >= desk.max_tokens;
             if is_full && self.matcher.is_accepting().map_err(refused)? {
                 return Ok(false);
             }
             self.allowed = Some(allowed);
             return Ok(true);
-        }
-    }
-
-    /// Takes from what is allowed the tokens that the tokenizer would not make of the text, as a `)` behind a `(` where
-    /// there is a `()`: the model has never seen them stand so, and one token fewer may leave nothing to choose.
-    fn spell_as_learnt(&self, allowed: &mut SimpleVob, desk: &Desk<'_>) {
-        let trie = desk.words.tok_trie();
-        let (Some(last), 2..=FEW) = (self.written.last(), allowed.num_set()) else { return };
-        let last = last.0.cast_unsigned();
-        let is_learnt = |token: &u32| {
-            let both = trie.decode_raw(&[last, *token]);
-            std::str::from_utf8(&both).is_err()
-                || trie.eos_tokens().contains(token)
-                || desk.words.tokenize_bytes(&both) == [last, *token]
-        };
-        let (learnt, others): (Vec<u32>, Vec<u32>) = allowed.iter().partition(is_learnt);
-        if !learnt.is_empty() && desk.words.tokenize_is_canonical() {
-            others.into_iter().for_each(|token| allowed.disallow_token(token));
         }
     }
 

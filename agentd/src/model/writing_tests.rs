@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use agentd_tools::spec::Priority;
 use llama_cpp_2::token::LlamaToken;
-use llguidance::toktrie::{ApproximateTokEnv, TokEnv, TokRxInfo, TokTrie, TokenId, TokenizerEnv};
+use llguidance::toktrie::{ApproximateTokEnv, TokEnv};
 
 use super::super::ModelError;
 use super::super::constrain::Constrainer;
@@ -244,52 +244,6 @@ fn the_ways_are_bounded_and_one_that_leads_nowhere_takes_nothing_from_the_others
     assert!(
         matches!(&why, Halt::Failed(ModelError::Refused(why)) if why.contains("after 3 tokens"))
     );
-}
-
-/// A vocabulary of bytes and of the longer token `()`, whose tokenizer takes the longest.
-struct Merging(TokTrie);
-
-impl Merging {
-    fn env() -> TokEnv {
-        let mut words: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
-        words.extend([b"()".to_vec(), b"\xff<|end|>".to_vec()]);
-        Arc::new(Self(TokTrie::from(&TokRxInfo::new(258, 257), &words)))
-    }
-}
-
-impl TokenizerEnv for Merging {
-    fn tok_trie(&self) -> &TokTrie {
-        &self.0
-    }
-
-    fn tokenize_bytes(&self, bytes: &[u8]) -> Vec<TokenId> {
-        self.0.greedy_tokenize(bytes)
-    }
-}
-
-#[test]
-fn behind_a_token_none_is_chosen_that_the_tokenizer_would_have_joined_with_it() {
-    let world = World { vocabulary: Merging::env(), next: |_| Vec::new() };
-    // The model opens the bracket by itself, and then likes best to close it.
-    let write = |letters: &str| {
-        let own = Constraint::from(format!(r#"start: "go()" | "go(" /[{letters}]/ ")""#));
-        let matcher = Constrainer::new(&world.vocabulary).unwrap().matcher(&own).unwrap();
-        let mut writing = Writing::new(matcher, Usage::default(), Search::Likeliest, None);
-        let (request, held, mut pending) = (request(64), Vec::new(), Vec::new());
-        let mut goes_on = writing.go_on(&request, &mut world.desk(&held, 64, &mut pending));
-        for liked in ['(', ')'] {
-            assert_eq!(goes_on, Ok(true));
-            let mut logits = vec![-9.0; 258];
-            (logits[usize::from(b'A')], logits[liked as usize]) = (5.0, 20.0);
-            let mut desk = world.desk(&held, 64, &mut pending);
-            goes_on = writing.choose(&logits, None, &request, &mut desk);
-        }
-        assert_eq!(goes_on, Ok(false));
-        writing.finish(&request).text
-    };
-    assert_eq!(write("A-C"), "go(A)");
-    assert_eq!(write("A-Za-e"), "go(A)", "31 letters, and the bracket that is taken away");
-    assert_eq!(write("A-Za-f"), "go()", "among more it is not looked for");
 }
 
 /// A tool that can do it as it is said goes before one that lacks a value, unless that one is far likelier.

@@ -25,6 +25,7 @@ use crate::ground::Grounds;
 use crate::model::constrain::Constrainer;
 use crate::model::dialect::Dialect;
 use crate::model::loaded::Loaded;
+use crate::model::spelling::{self, Next};
 use crate::model::vocabulary::Vocabulary;
 use crate::model::{Message, grammar};
 
@@ -233,18 +234,23 @@ fn follow(
         if matcher.is_stopped() {
             break;
         }
-        let allowed = matcher.compute_mask().map_err(|e| impossible(&e))?;
         // With nothing left to say it has to end; else it goes on with the tokenizer's next token.
-        let next = match rest {
+        let right = match rest {
             [] => Some(end),
             _ => vocabulary.tokenize_bytes(rest).first().copied(),
         };
-        let next =
-            next.filter(|token| allowed.is_allowed(*token)).ok_or_else(|| forbidden(rest))?;
-        if allowed.num_set() > 1 {
-            let listed = (allowed.num_set() <= MAX_LISTED).then(|| allowed.iter().collect());
-            choices.push((written.len(), listed));
-        }
+        let next = match spelling::next(&mut matcher, written.last().copied(), vocabulary) {
+            Ok(Next::Forced(token)) => Some(token).filter(|token| {
+                rest.starts_with(&trie.decode(&[*token])) || rest.is_empty() && *token == end
+            }),
+            Ok(Next::Choice(allowed)) => {
+                let listed = (allowed.num_set() <= MAX_LISTED).then(|| allowed.iter().collect());
+                choices.push((written.len(), listed));
+                right.filter(|token| allowed.is_allowed(*token))
+            }
+            Err(error) => return Err(impossible(&error)),
+        };
+        let next = next.ok_or_else(|| forbidden(rest))?;
         written.push(next);
         matcher.consume_token(next).map_err(|e| impossible(&e))?;
         if !rest.is_empty() {
