@@ -120,6 +120,9 @@ impl Agent {
 async fn try_warm(mind: &Mind, deadline: Instant) -> Result<Usage, ModelError> {
     let Mind { views, model, .. } = mind;
     let usage = views.prepare(model, deadline).await?;
+    // Who spoke while it loaded would have a part of each batch taken away.
+    let free = tokio::time::timeout_at(deadline.into(), model.until_unasked()).await;
+    free.map_err(|_| ModelError::TooLate)?;
     // Whether there is room for a request and an answer, and the grammar compiles.
     let say = REQUEST.to_owned();
     let request = Request { say, before: Vec::new(), priority: Priority::Low, deadline };

@@ -19,7 +19,25 @@ pub(crate) struct Posted {
     /// Gets the answer. Dropping the receiver cancels the ask.
     pub(crate) reply: oneshot::Sender<Result<Answer, ModelError>>,
     /// Its place among those that wait or are in hand.
-    _place: OwnedSemaphorePermit,
+    _place: Place,
+}
+
+/// One of the places of a model, which is free again once this is dropped.
+#[derive(Debug)]
+struct Place {
+    // Before the sender: who is woken finds the place free.
+    _permit: OwnedSemaphorePermit,
+    _freed: Freed,
+}
+
+/// Tells those who wait for it that a place is free.
+#[derive(Debug)]
+struct Freed(Arc<Notify>);
+
+impl Drop for Freed {
+    fn drop(&mut self) {
+        self.0.notify_waiters();
+    }
 }
 
 /// The handle to the models of a machine. Cheap to clone.
@@ -42,6 +60,10 @@ pub(super) struct Rung {
     asks: mpsc::UnboundedSender<Posted>,
     /// Bounds the asks that wait or are in hand.
     places: Arc<Semaphore>,
+    /// How many there are.
+    most: usize,
+    /// One of them is free again.
+    freed: Arc<Notify>,
     /// From its supervisor.
     pub(super) state: watch::Receiver<State>,
     pub(super) tenant: Arc<Tenant>,
@@ -69,8 +91,16 @@ impl Rung {
     ) -> (Self, mpsc::UnboundedReceiver<Posted>) {
         // The semaphore is what bounds it.
         let (asks, posted) = mpsc::unbounded_channel();
-        let places = Arc::new(Semaphore::new(parallel + QUEUE));
-        let rung = Self { name: name.into(), asks, places, state, tenant: Arc::default() };
+        let most = parallel + QUEUE;
+        let rung = Self {
+            name: name.into(),
+            asks,
+            places: Arc::new(Semaphore::new(most)),
+            most,
+            freed: Arc::default(),
+            state,
+            tenant: Arc::default(),
+        };
         (rung, posted)
     }
 
@@ -88,7 +118,8 @@ impl Rung {
         let is_json = matches!(ask.grammar, Constraint::JsonSchema(_)) && ask.max_tokens > 0;
         let (reply, answer) = oneshot::channel();
         let deadline = ask.deadline;
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| ModelError::Busy)?;
+        let permit = Arc::clone(&self.places).try_acquire_owned().map_err(|_| ModelError::Busy)?;
+        let place = Place { _permit: permit, _freed: Freed(Arc::clone(&self.freed)) };
         let posted = Posted { ask, reply, _place: place };
         self.tenant.used.store(ASKS.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
         self.asks
@@ -99,6 +130,19 @@ impl Rung {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(ModelError::Crashed("the supervisor dropped the ask".into())),
             Err(_) => Err(ModelError::TooLate),
+        }
+    }
+}
+
+impl Rung {
+    /// Waits until nobody has asked anything that is not answered.
+    async fn until_unasked(&self) {
+        loop {
+            let freed = self.freed.notified();
+            if self.places.available_permits() == self.most {
+                return;
+            }
+            freed.await;
         }
     }
 }
@@ -170,6 +214,13 @@ impl Model {
         Ok(rung.ask(ask).await?.usage)
     }
 
+    /// Waits until nobody waits for an answer of the model that would be asked now: what nobody waits for would keep them.
+    pub async fn until_unasked(&self) {
+        if let Some(at) = self.next(None) {
+            self.rungs[at].until_unasked().await;
+        }
+    }
+
     /// Asks the model of this name once more, which has answered before. No other one stands in for it, it is not loaded for
     /// this, and a board that is hot is spared.
     pub async fn ask_again(&self, name: &str, ask: Ask) -> Result<Answer, ModelError> {
@@ -215,5 +266,37 @@ fn readable(answer: Answer) -> Result<Answer, ModelError> {
     match serde_json::from_str::<serde_json::Value>(&answer.text) {
         Ok(_) => Ok(answer),
         Err(e) => Err(ModelError::Refused(format!("its answer cannot be read as JSON: {e}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_begins_once_all_are_answered() {
+        let (_state, watched) = watch::channel(State::Loading { name: "m".into() });
+        let (rung, mut posted) = Rung::new("m", 1, watched);
+        let model = Model::one(rung);
+        assert!(model.until_unasked().now_or_never().is_some(), "nobody asks");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let prepared = || model.prepare(Vec::new(), Vec::new(), None, Priority::Normal, deadline);
+        let (first, second) = (prepared(), prepared());
+        let mut asked = Box::pin(async { tokio::join!(first, second) });
+        assert!(asked.as_mut().now_or_never().is_none(), "they wait for answers");
+        let mut unasked = Box::pin(model.until_unasked());
+        for _ in 0..2 {
+            assert!(unasked.as_mut().now_or_never().is_none());
+            let one = posted.recv().await.expect("an ask");
+            one.reply.send(Ok(Answer::default())).expect("somebody waits");
+        }
+        assert!(unasked.as_mut().now_or_never().is_some());
+        let (first, second) = asked.await;
+        assert!(first.is_ok() && second.is_ok());
+        assert!(Model::off().until_unasked().now_or_never().is_some(), "there is none to be asked");
     }
 }
