@@ -23,7 +23,7 @@ AROUND_HINT = ["{s}"] * 5 + ["hey, {s}", "look, {s}", "you know what, {s}", "lis
 @dataclass
 class Ask:
     tool: object
-    kind: str           # I, Q, S, F, A, M or H (a hint)
+    kind: str           # I, Q, S, F, A, M, H (a hint) or T (as a recogniser wrote it)
     text: str
     args: dict          # role -> value
     raw: str = ""       # an order before anything was wrapped around it
@@ -251,6 +251,8 @@ class Speaker:
 
     def wrapped(self, kind, text):
         rng = self.rng
+        if kind == "T":
+            return text
         if self.toolset.is_program:
             return programs.sentence(rng, kind, text)
         if MARK_OPEN in text:

@@ -17,7 +17,8 @@ from learn.llama import Base, Llama, Lora
 
 EXAMPLES = """examples:
   python3 average.py --model m.gguf before.gguf after.gguf --shares 0 0.5 0.8 1 --check check.jsonl
-  python3 average.py --model m.gguf before.gguf after.gguf --shares 0.8 --out new.gguf"""
+  python3 average.py --model m.gguf before.gguf after.gguf --shares 0.8 --out new.gguf
+  make exam EXAM_ARGS='--adapter new.gguf --json' > exam.json      # and once more, with --exam exam.json"""
 
 
 def between(first, second, share):
@@ -42,6 +43,11 @@ def origin(path):
     return {"sha256": digest(path)} | adapter.told(path)
 
 
+def examined(path):
+    """Of an examination's result: each set's share of exact answers in percent, its interval and its count."""
+    return {name: figures["exact"] for name, figures in json.loads(path.read_text("utf-8"))["sets"].items()}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="the GGUF file that both are for")
@@ -50,6 +56,7 @@ def main():
     parser.add_argument("--shares", type=float, nargs="+", default=[0.5], help="shares of the second one to try (default 0.5)")
     parser.add_argument("--check", nargs="*", default=[], help="lessons on machines that are never learnt, for each share")
     parser.add_argument("--out", type=pathlib.Path, help="where the average is written; with one share")
+    parser.add_argument("--exam", type=pathlib.Path, metavar="FILE", help="what `make exam EXAM_ARGS=--json` said of it, which is written with it")
     of = parser.parse_args()
     if of.out and len(of.shares) != 1:
         parser.error("--out wants one share: name the one that is written")
@@ -68,6 +75,8 @@ def main():
             told.setdefault("check_exact", exact)
         if of.out:
             told |= {"average_share": share, "average_of": json.dumps([origin(of.first), origin(of.second)]), "base_sha256": digest(of.model)}
+            if of.exam:
+                told["exam"] = json.dumps(examined(of.exam))
             adapter.save(of.out, mean, told)
 
 

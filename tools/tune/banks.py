@@ -31,6 +31,7 @@ class Domain:
     hints: dict = field(default_factory=dict)      # (key, name) -> indirect sentences
     nots: list = field(default_factory=list)       # what sounds at home there, and no tool does
     refused: object = None                         # refused_lines.Refused
+    overheard: list = field(default_factory=list)  # what is heard there and said to nobody, or taken back
     rivals: dict = field(default_factory=dict)     # (key, name) -> what could answer its indirect sentences as well
 
 

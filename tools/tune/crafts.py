@@ -10,13 +10,14 @@ import argparse
 import random
 import re
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from zlib import crc32
 
 import banks
 import programs
 import refused_lines
+import spoken_lines
 from banks import Archetype, Domain, Line
 from declare import SWITCHES, param_of, read_param, value_of
 from phrases import parsed
@@ -50,6 +51,7 @@ class Craft:
     texts: list = field(default_factory=list)
     nots: list = field(default_factory=list)       # what none of its tools does
     refused: object = None                         # refused_lines.Refused
+    overheard: list = field(default_factory=list)  # what is heard there and said to nobody, or taken back
     tools: list = field(default_factory=list)      # Archetype
     is_program: bool = False                       # its tools are functions
 
@@ -108,14 +110,19 @@ def read_line(found, lists, raw):
 
 @lru_cache(maxsize=None)
 def crafts():
-    """All machines, with what was written down for them that they must not act on."""
-    found, refused = [craft for path in sorted(FOLDER.glob("*.txt")) for craft in read(path)], refused_lines.everything()
+    """All machines, with what was written down for them that they must not act on, and what is said to them aloud."""
+    found = [craft for path in sorted(FOLDER.glob("*.txt")) for craft in read(path)]
+    refused, spoken = refused_lines.everything(), spoken_lines.everything()
     for craft in found:
         craft.refused = refused.get(craft.name)
         if craft.refused:
             craft.nots += craft.refused.plain["N"]
             for arch in craft.tools:
                 arch.lines += [Line("A", {}, text) for name, text in craft.refused.which if name == arch.name]
+        if craft.name in spoken:
+            craft.overheard = spoken[craft.name].nothing
+            for arch in craft.tools:
+                arch.lines += [line for name, line in spoken[craft.name].asked if name == arch.name]
     return found
 
 
@@ -152,7 +159,7 @@ def build(rng, craft, tools, left=()):
         if distinct and all(tool.name != other.name for other in built):
             built.append(tool)
     things = [item.name for tool in built for param in tool.params if param.kind == "enum" for item in param.items if not item.number]
-    domain = Domain(craft.name, craft.roles, {"dev": things or [craft.name.replace("_", " ")]}, texts=craft.texts, nots=craft.nots, refused=craft.refused)
+    domain = Domain(craft.name, craft.roles, {"dev": things or [craft.name.replace("_", " ")]}, texts=craft.texts, nots=craft.nots, refused=craft.refused, overheard=craft.overheard)
     return Toolset(domain, built, {}, [], [tool_of(arch, style, names_of) for arch in left], craft.is_program)
 
 
@@ -204,32 +211,39 @@ def chosen(rng, tools):
 
 def faults(craft):
     """What is wrong with a machine, in words."""
-    from asks import Speaker
-    rng = random.Random(1)
     for arch in craft.tools:
-        where = f"{craft.name}.{arch.name}"
         if not arch.heads or not arch.descs or len(arch.lines) < 4:
-            yield f"{where}: a name, a description or lines are missing"
-            continue
+            yield f"{craft.name}.{arch.name}: a name, a description or lines are missing"
+        else:
+            yield from faults_of(craft, arch, arch.lines)
+
+
+def faults_of(craft, arch, lines):
+    """What is wrong with lines of one tool, in words."""
+    from asks import Speaker
+    where, rng = f"{craft.name}.{arch.name}", random.Random(1)
+    try:
+        toolset = build(rng, craft, [replace(arch, lines=lines)])
+        tool, speaker = toolset.tools[0], Speaker(rng, toolset)
+    except (ValueError, KeyError, IndexError) as error:
+        if len(lines) == 1:
+            yield f"{where}: {lines[0].text}: {error!r}"
+        for line in lines if len(lines) > 1 else ():
+            yield from faults_of(craft, arch, [line])
+        return
+    for line in tool.arch.lines:
         try:
-            toolset = build(rng, craft, [arch])
-            tool, speaker = toolset.tools[0], Speaker(rng, toolset)
-        except (ValueError, KeyError, IndexError) as error:
-            yield f"{where}: {error!r}"
+            asks = [speaker.ask(tool, line=line) for _ in range(3)]
+        except (ValueError, KeyError, IndexError, AttributeError) as error:
+            yield f"{where}: {line.kind} {line.text}: {error!r}"
             continue
-        for line in tool.arch.lines:
-            try:
-                asks = [speaker.ask(tool, line=line) for _ in range(3)]
-            except (ValueError, KeyError, IndexError, AttributeError) as error:
-                yield f"{where}: {line.kind} {line.text}: {error!r}"
-                continue
-            met = [speaker.needs_met(ask) for ask in asks]
-            if line.kind in "MA" and any(met):
-                yield f"{where}: {line.kind} {line.text}: nothing is missing"
-            elif line.kind not in "MA" and not all(met):
-                yield f"{where}: {line.kind} {line.text}: a required parameter is missing"
-            elif re.search(r"[.?!]$", line.text):
-                yield f"{where}: {line.text}: it ends with a sign"
+        met = [speaker.needs_met(ask) for ask in asks]
+        if line.kind in "MA" and any(met):
+            yield f"{where}: {line.kind} {line.text}: nothing is missing"
+        elif line.kind not in "MA" and not all(met):
+            yield f"{where}: {line.kind} {line.text}: a required parameter is missing"
+        elif re.search(r"[.?!]$", line.text):
+            yield f"{where}: {line.text}: it ends with a sign"
 
 
 def main():

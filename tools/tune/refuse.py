@@ -16,7 +16,7 @@ REFUSE = {"chat": 8, "knowledge": 7, "wishes": 7, "injection": 7, "near": 9, "he
 # The same for machines that were written down whole, where what is missing was written down too, and where the shared wording of
 # the others would else fill the places of kinds that do not occur.
 REFUSE_CRAFT = REFUSE | {"chat": 3, "knowledge": 4, "wishes": 3, "injection": 4, "foreign": 5, "dont": 8, "condition": 7, "untimed": 7, "unsafe": 40, "missing": 30, "ambiguous": 36,
-                         "own": 44, "left_out": 30, "elsewhere": 14, "gone": 44, "not_now": 40, "remark": 20, "outside": 24, "which_tool": 12, "beyond": 12}
+                         "own": 44, "left_out": 30, "elsewhere": 14, "gone": 44, "not_now": 40, "remark": 20, "overheard": 30, "outside": 24, "which_tool": 12, "beyond": 12}
 # For programs: a request for another function, one that sounds like this program's, or something else altogether.
 REFUSE_PROGRAM = {"own": 30, "left_out": 28, "elsewhere": 24, "gone": 8, "chat": 6, "wishes": 5, "injection": 3}
 STOP = set("that with this from have what does should would could your about will them they than then there where which who whom been were into over some more most much "
@@ -48,7 +48,7 @@ class Refusals(Lacking, Absent):
             kind, self.meant = self.rng.choices(list(weights), list(weights.values()))[0], None
             text = getattr(self, f"no_{kind}", lambda: self.bank(kind))()
             if text:
-                if self.rng.random() < 0.25:
+                if kind != "overheard" and self.rng.random() < 0.25:
                     text = self.heard(text, self.rng.choice([0, 1, 1, 2]))
                 answer = {"answer": f"{self.meant.name}()"} if self.meant else {}
                 return self.finished([], text, kind="refuse") | answer | {"why": kind}
@@ -121,6 +121,10 @@ class Refusals(Lacking, Absent):
 
     def no_remark(self):
         return self.asks_or_tells(self.written("R"))
+
+    def no_overheard(self):
+        """As a recogniser wrote it."""
+        return self.heard(self.rng.choice(self.toolset.domain.overheard), 0) if self.toolset.domain.overheard else None
 
     def no_near(self):
         return self.of_thing(refusals.NEAR, True)

@@ -41,6 +41,17 @@ class Repairs:
             return None
         return self.finished([ask], slip(rng, ask.text, self.kept()) if roll > 0.92 else self.heard(ask.text), kind="noise")
 
+    def spoken(self):
+        """What was written down as a recogniser hears it, once each; another sentence where a machine has no such lines."""
+        rng, speaker = self.rng, self.speaker
+        lines = [(tool, line) for tool in self.toolset.tools for line in speaker.lines(tool, "T") if line.text not in speaker.used]
+        if not lines:
+            return self.noise()
+        tool, line = rng.choice(lines)
+        speaker.used.add(line.text)
+        ask = speaker.ask(tool, line=line)
+        return self.finished([ask], self.heard(ask.text, 0), kind="spoken") if speaker.needs_met(ask) else None
+
     def kept(self):
         """Words that a typing error must not touch: names, and what values are made of."""
         return KEPT | self.ear().names | set("week weeks fortnight".split())

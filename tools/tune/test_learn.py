@@ -148,17 +148,20 @@ class Learn(unittest.TestCase):
         # What had no part in the first one is not weakened in its A as well.
         self.assertTrue(torch.equal(mean.a["0/ffn_up"][4:], second.a["0/ffn_up"][4:]))
 
-    def test_an_average_says_of_what_runs_it_is_made(self):
+    def test_an_average_says_of_what_runs_it_is_made_and_what_its_examination_gave(self):
         paths = [str(self.folder / name) for name in ("first.gguf", "second.gguf", "mean.gguf", "mean of it.gguf")]
         for seed, path in enumerate(paths[:2]):
             adapter.save(path, self.lora, {"seed": seed, "steps": 7})
+        exam, exact = self.folder / "exam.json", {"percent": 84.9, "low": 80.6, "high": 88.4, "n": 325}
+        exam.write_text(json.dumps({"settings": {}, "sets": {"unseen": {"exact": exact, "ms": {"p50": 1}}}}), encoding="utf-8")
         for first, second, out in (paths[:3], paths[1:]):
-            arguments = ["average.py", "--model", str(self.folder / "model.gguf"), first, second, "--out", out]
+            arguments = ["average.py", "--model", str(self.folder / "model.gguf"), first, second, "--out", out, "--exam", str(exam)]
             with mock.patch.object(sys, "argv", arguments), contextlib.redirect_stdout(io.StringIO()):
                 average.main()
         second, mean = json.loads(adapter.told(paths[3])["average_of"])
         self.assertEqual((second["sha256"], second["seed"], second["steps"]), (average.digest(paths[1]), 1, 7))
         self.assertEqual([run["seed"] for run in json.loads(mean["average_of"])], [0, 1])
+        self.assertEqual(json.loads(adapter.told(paths[3])["exam"]), {"unseen": exact})
 
     def run_training(self, out, steps, *more):
         lessons = self.folder / "lessons.jsonl"

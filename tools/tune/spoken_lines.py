@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+"""What people say to a machine of `crafts` where they stand, as a speech recogniser writes it down (files in `spoken`).
+
+`@machine` opens a machine that `crafts` has, and its lines follow: `tool | what is said` with the places of the tool's lines,
+`tool role=value, role=value | what is said`, and `none | what nobody says to the machine, or what it must not do`.
+"""
+
+import argparse
+import re
+import sys
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import banks
+from banks import Line
+from phrases import parsed
+
+FOLDER = banks.HERE / "spoken"
+KIND = "T"
+# What a recogniser does not write: all else is words, digits and what stands inside of them.
+SIGNS = re.compile(r"[A-Z?!;\"]|[.,:](?!\d)|-(?!\w)")
+
+
+@dataclass
+class Spoken:
+    """The lines of one machine."""
+    nothing: list = field(default_factory=list)
+    asked: list = field(default_factory=list)   # (tool, Line)
+
+
+def read(path):
+    """Machine -> its lines. A fault is told with its line."""
+    found, of = defaultdict(Spoken), None
+    for number, raw in enumerate(path.read_text("utf-8").splitlines(), 1):
+        raw = raw.strip()
+        if not raw or raw.startswith("#"):
+            continue
+        try:
+            if raw.startswith("@"):
+                of = found[raw[1:].strip()]
+            else:
+                read_line(of, raw)
+        except (ValueError, AttributeError, IndexError) as error:
+            raise SystemExit(f"{path.name}:{number}: {raw}: {error}") from error
+    return found
+
+
+def read_line(of, raw):
+    head, bar, text = raw.partition("|")
+    tool, _, fixed = head.strip().partition(" ")
+    text = text.strip()
+    if not bar or not tool or len(text) < 3:
+        raise ValueError("no such line")
+    if SIGNS.search(re.sub(r"\{[^}]*\}", "", text)):
+        raise ValueError("a recogniser writes no capitals and no signs")
+    parsed(text)
+    if tool == "none":
+        if fixed or "{" in text:
+            raise ValueError("none has no values")
+        of.nothing.append(text)
+    else:
+        of.asked.append((tool, Line(KIND, {role.strip(): value.strip() for role, value in banks.pairs(fixed).items()}, text)))
+
+
+def everything():
+    """Machine -> its lines, of all files. No machine stands in two of them."""
+    found = {}
+    for path in sorted(FOLDER.glob("*.txt")):
+        lines = read(path)
+        twice = sorted(found.keys() & lines.keys())
+        if twice:
+            raise SystemExit(f"{path.name}: @{twice[0]} stands in another file too")
+        found |= lines
+    return found
+
+
+def faults(path):
+    """What does not fit the machines of `crafts`, in words."""
+    import crafts
+    known = {craft.name: craft for craft in crafts.crafts()}
+    for name, lines in read(path).items():
+        if name not in known:
+            yield f"@{name}: there is no such machine"
+            continue
+        tools = {arch.name: arch for arch in known[name].tools}
+        by_tool = defaultdict(list)
+        for tool, line in lines.asked:
+            by_tool[tool].append(line)
+        for tool, own in by_tool.items():
+            if tool in tools:
+                yield from crafts.faults_of(known[name], tools[tool], own)
+            else:
+                yield f"@{name}: {own[0].text}: there is no tool {tool}"
+        if len(lines.nothing) < 2:
+            yield f"@{name}: fewer than 2 lines none"
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Checks files of what is said to machines.")
+    parser.add_argument("--check", nargs="+", required=True, metavar="FILE")
+    wrong = [fault for path in parser.parse_args().check for fault in faults(banks.Path(path))]
+    print("\n".join(wrong) or "no faults")
+    sys.exit(bool(wrong))
+
+
+if __name__ == "__main__":
+    main()
