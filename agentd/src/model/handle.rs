@@ -132,9 +132,7 @@ impl Rung {
             Err(_) => Err(ModelError::TooLate),
         }
     }
-}
 
-impl Rung {
     /// Waits until nobody has asked anything that is not answered.
     async fn until_unasked(&self) {
         loop {
