@@ -8,11 +8,11 @@ An `A` is answered with its tool without arguments, so that the thing is asked f
 
 import argparse
 import re
-import sys
 from collections import defaultdict
 from dataclasses import dataclass, field
 
 import banks
+import machine_files
 from phrases import parsed
 
 FOLDER = banks.HERE / "refused"
@@ -31,19 +31,7 @@ class Refused:
 
 def read(path):
     """Machine -> its lines. A fault is told with its line."""
-    found, of = defaultdict(Refused), None
-    for number, raw in enumerate(path.read_text("utf-8").splitlines(), 1):
-        raw = raw.strip()
-        if not raw or raw.startswith("#"):
-            continue
-        try:
-            if raw.startswith("@"):
-                of = found[raw[1:].strip()]
-            else:
-                read_line(of, raw)
-        except (ValueError, AttributeError) as error:
-            raise SystemExit(f"{path.name}:{number}: {raw}: {error}") from error
-    return found
+    return machine_files.read(path, Refused, read_line)
 
 
 def read_line(of, raw):
@@ -65,14 +53,7 @@ def read_line(of, raw):
 
 def everything():
     """Machine -> its lines, of all files. No machine stands in two of them."""
-    found = {}
-    for path in sorted(FOLDER.glob("*.txt")):
-        lines = read(path)
-        twice = sorted(found.keys() & lines.keys())
-        if twice:
-            raise SystemExit(f"{path.name}: @{twice[0]} stands in another file too")
-        found |= lines
-    return found
+    return machine_files.everything(FOLDER, read)
 
 
 def faults(path):
@@ -99,9 +80,7 @@ def faults(path):
 def main():
     parser = argparse.ArgumentParser(description="Checks files of refused sentences.")
     parser.add_argument("--check", nargs="+", required=True, metavar="FILE")
-    wrong = [fault for path in parser.parse_args().check for fault in faults(banks.Path(path))]
-    print("\n".join(wrong) or "no faults")
-    sys.exit(bool(wrong))
+    machine_files.check(parser.parse_args().check, faults)
 
 
 if __name__ == "__main__":

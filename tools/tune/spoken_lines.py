@@ -7,11 +7,11 @@
 
 import argparse
 import re
-import sys
 from collections import defaultdict
 from dataclasses import dataclass, field
 
 import banks
+import machine_files
 from banks import Line
 from phrases import parsed
 
@@ -30,19 +30,7 @@ class Spoken:
 
 def read(path):
     """Machine -> its lines. A fault is told with its line."""
-    found, of = defaultdict(Spoken), None
-    for number, raw in enumerate(path.read_text("utf-8").splitlines(), 1):
-        raw = raw.strip()
-        if not raw or raw.startswith("#"):
-            continue
-        try:
-            if raw.startswith("@"):
-                of = found[raw[1:].strip()]
-            else:
-                read_line(of, raw)
-        except (ValueError, AttributeError, IndexError) as error:
-            raise SystemExit(f"{path.name}:{number}: {raw}: {error}") from error
-    return found
+    return machine_files.read(path, Spoken, read_line)
 
 
 def read_line(of, raw):
@@ -64,14 +52,7 @@ def read_line(of, raw):
 
 def everything():
     """Machine -> its lines, of all files. No machine stands in two of them."""
-    found = {}
-    for path in sorted(FOLDER.glob("*.txt")):
-        lines = read(path)
-        twice = sorted(found.keys() & lines.keys())
-        if twice:
-            raise SystemExit(f"{path.name}: @{twice[0]} stands in another file too")
-        found |= lines
-    return found
+    return machine_files.everything(FOLDER, read)
 
 
 def faults(path):
@@ -98,9 +79,7 @@ def faults(path):
 def main():
     parser = argparse.ArgumentParser(description="Checks files of what is said to machines.")
     parser.add_argument("--check", nargs="+", required=True, metavar="FILE")
-    wrong = [fault for path in parser.parse_args().check for fault in faults(banks.Path(path))]
-    print("\n".join(wrong) or "no faults")
-    sys.exit(bool(wrong))
+    machine_files.check(parser.parse_args().check, faults)
 
 
 if __name__ == "__main__":
