@@ -30,12 +30,18 @@ when = "sauna"
 say = "set_target(celsius=35)"
 "#;
 
-#[tokio::test]
-async fn what_was_not_understood_is_learnt_from_the_correction_that_was() {
+/// A machine whose model answers by the script, and the folder that the script is in.
+async fn scripted() -> (tempfile::TempDir, Machine) {
     let folder = tempfile::tempdir().expect("a folder");
     let config = scripted_model(folder.path(), SCRIPT);
     let machine = Machine::start(Setting { config, ..Setting::default() }).await;
     machine.until_model_ready().await;
+    (folder, machine)
+}
+
+#[tokio::test]
+async fn what_was_not_understood_is_learnt_from_the_correction_that_was() {
+    let (_folder, machine) = scripted().await;
     let refused = machine.ask_in("hall", "it feels soggy").await;
     assert_eq!(refused.status, Status::Denied, "{}", refused.text);
     assert_eq!(machine.ask_in("hall", "no, i mean damp").await.status, Status::Denied);
@@ -82,10 +88,7 @@ async fn listed(machine: &Machine) -> Vec<Value> {
 
 #[tokio::test]
 async fn approvals_denials_and_corrections_are_kept_and_learnt_from_and_can_be_forgotten() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let config = scripted_model(folder.path(), SCRIPT);
-    let machine = Machine::start(Setting { config, ..Setting::default() }).await;
-    machine.until_model_ready().await;
+    let (_folder, machine) = scripted().await;
     assert_eq!(decide(&machine, "a", "make it cosy, say 21", true).await, Status::Done);
     assert_eq!(decide(&machine, "b", "a sauna of 35 please", false).await, Status::Denied);
     machine.ask_in("hall", "it is stuffy in here").await;

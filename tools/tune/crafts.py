@@ -6,15 +6,14 @@ is drawn some tools are left out, and each gets one of its names and description
 with what they draw from a domain written in place: `p role things:left door,right door~stable door names...`.
 """
 
-import argparse
 import random
 import re
-import sys
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from zlib import crc32
 
 import banks
+import machine_files
 import programs
 import refused_lines
 import spoken_lines
@@ -246,13 +245,5 @@ def faults_of(craft, arch, lines):
             yield f"{where}: {line.text}: it ends with a sign"
 
 
-def main():
-    parser = argparse.ArgumentParser(description="Checks files of machines.")
-    parser.add_argument("--check", nargs="+", required=True, metavar="FILE")
-    wrong = [fault for path in parser.parse_args().check for craft in read(banks.Path(path)) for fault in faults(craft)]
-    print("\n".join(wrong) or "no faults")
-    sys.exit(bool(wrong))
-
-
 if __name__ == "__main__":
-    main()
+    machine_files.check("Checks files of machines.", lambda path: (fault for craft in read(path) for fault in faults(craft)))

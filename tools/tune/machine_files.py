@@ -1,5 +1,6 @@
 """Files of lines about machines of `crafts`: `@machine` opens one, and its lines follow; `#` begins a comment."""
 
+import argparse
 import sys
 from collections import defaultdict
 
@@ -35,8 +36,21 @@ def everything(folder, read_one):
     return found
 
 
-def check(paths, faults):
-    """Prints what is wrong with some files, and exits: 1 where something is."""
-    wrong = [fault for path in paths for fault in faults(banks.Path(path))]
+def faults(machines, of_machine):
+    """What does not fit the machines of `crafts`, in words; `of_machine` says it of one: a craft, its tools by name, its lines."""
+    import crafts
+    known = {craft.name: craft for craft in crafts.crafts()}
+    for name, lines in machines.items():
+        if name in known:
+            yield from of_machine(known[name], {arch.name: arch for arch in known[name].tools}, lines)
+        else:
+            yield f"@{name}: there is no such machine"
+
+
+def check(description, faults_in):
+    """The command line of a check: prints what is wrong in files, and exits with 1 where something is."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--check", nargs="+", required=True, metavar="FILE")
+    wrong = [fault for path in parser.parse_args().check for fault in faults_in(banks.Path(path))]
     print("\n".join(wrong) or "no faults")
     sys.exit(bool(wrong))

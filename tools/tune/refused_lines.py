@@ -6,7 +6,6 @@ done, or not now`, `R | a remark`, `A tool | one of several things, and not whic
 An `A` is answered with its tool without arguments, so that the thing is asked for; all others are `none()`.
 """
 
-import argparse
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -58,30 +57,22 @@ def everything():
 
 def faults(path):
     """What does not fit the machines of `crafts`, in words."""
-    import crafts
-    known = {craft.name: craft for craft in crafts.crafts()}
-    for name, lines in read(path).items():
-        if name not in known:
-            yield f"@{name}: there is no such machine"
-            continue
-        tools = {arch.name: arch for arch in known[name].tools}
-        named = [(tool, text) for tool, text in lines.which] + [(tool, text) for both, text in lines.either for tool in both]
-        yield from (f"@{name}: {text}: there is no tool {tool}" for tool, text in named if tool not in tools)
-        texts = [text for kind in NOTHING for text in lines.plain[kind]] + [text for _, text in lines.which + lines.either]
-        yield from (f"@{name}: {text}: a line has no places" for text in texts if "{" in text)
-        for tool, text in lines.which:
-            if tool in tools and not any(entry[1] in ("things", "nth", "words") and not entry[3] and not entry[5] for entry in tools[tool].params):
-                yield f"@{name}: A {tool} | {text}: this tool needs no thing that could be one of several"
-        for kind, fewest in {"N": 3, "U": 3, "D": 4, "R": 3}.items():
-            if len(lines.plain[kind]) < fewest:
-                yield f"@{name}: fewer than {fewest} lines {kind}"
+    return machine_files.faults(read(path), faults_of)
 
 
-def main():
-    parser = argparse.ArgumentParser(description="Checks files of refused sentences.")
-    parser.add_argument("--check", nargs="+", required=True, metavar="FILE")
-    machine_files.check(parser.parse_args().check, faults)
+def faults_of(craft, tools, lines):
+    """The same of one machine."""
+    named = [(tool, text) for tool, text in lines.which] + [(tool, text) for both, text in lines.either for tool in both]
+    yield from (f"@{craft.name}: {text}: there is no tool {tool}" for tool, text in named if tool not in tools)
+    texts = [text for kind in NOTHING for text in lines.plain[kind]] + [text for _, text in lines.which + lines.either]
+    yield from (f"@{craft.name}: {text}: a line has no places" for text in texts if "{" in text)
+    for tool, text in lines.which:
+        if tool in tools and not any(entry[1] in ("things", "nth", "words") and not entry[3] and not entry[5] for entry in tools[tool].params):
+            yield f"@{craft.name}: A {tool} | {text}: this tool needs no thing that could be one of several"
+    for kind, fewest in {"N": 3, "U": 3, "D": 4, "R": 3}.items():
+        if len(lines.plain[kind]) < fewest:
+            yield f"@{craft.name}: fewer than {fewest} lines {kind}"
 
 
 if __name__ == "__main__":
-    main()
+    machine_files.check("Checks files of refused sentences.", faults)

@@ -5,7 +5,6 @@
 `tool role=value, role=value | what is said`, and `none | what nobody says to the machine, or what it must not do`.
 """
 
-import argparse
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -57,30 +56,23 @@ def everything():
 
 def faults(path):
     """What does not fit the machines of `crafts`, in words."""
+    return machine_files.faults(read(path), faults_of)
+
+
+def faults_of(craft, tools, lines):
+    """The same of one machine."""
     import crafts
-    known = {craft.name: craft for craft in crafts.crafts()}
-    for name, lines in read(path).items():
-        if name not in known:
-            yield f"@{name}: there is no such machine"
-            continue
-        tools = {arch.name: arch for arch in known[name].tools}
-        by_tool = defaultdict(list)
-        for tool, line in lines.asked:
-            by_tool[tool].append(line)
-        for tool, own in by_tool.items():
-            if tool in tools:
-                yield from crafts.faults_of(known[name], tools[tool], own)
-            else:
-                yield f"@{name}: {own[0].text}: there is no tool {tool}"
-        if len(lines.nothing) < 2:
-            yield f"@{name}: fewer than 2 lines none"
-
-
-def main():
-    parser = argparse.ArgumentParser(description="Checks files of what is said to machines.")
-    parser.add_argument("--check", nargs="+", required=True, metavar="FILE")
-    machine_files.check(parser.parse_args().check, faults)
+    by_tool = defaultdict(list)
+    for tool, line in lines.asked:
+        by_tool[tool].append(line)
+    for tool, own in by_tool.items():
+        if tool in tools:
+            yield from crafts.faults_of(craft, tools[tool], own)
+        else:
+            yield f"@{craft.name}: {own[0].text}: there is no tool {tool}"
+    if len(lines.nothing) < 2:
+        yield f"@{craft.name}: fewer than 2 lines none"
 
 
 if __name__ == "__main__":
-    main()
+    machine_files.check("Checks files of what is said to machines.", faults)

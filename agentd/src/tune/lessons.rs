@@ -234,11 +234,6 @@ fn follow(
         if matcher.is_stopped() {
             break;
         }
-        // With nothing left to say it has to end; else it goes on with the tokenizer's next token.
-        let right = match rest {
-            [] => Some(end),
-            _ => vocabulary.tokenize_bytes(rest).first().copied(),
-        };
         let next = match spelling::next(&mut matcher, written.last().copied(), vocabulary) {
             Ok(Next::Forced(token)) => Some(token).filter(|token| {
                 rest.starts_with(&trie.decode(&[*token])) || rest.is_empty() && *token == end
@@ -246,6 +241,11 @@ fn follow(
             Ok(Next::Choice(allowed)) => {
                 let listed = (allowed.num_set() <= MAX_LISTED).then(|| allowed.iter().collect());
                 choices.push((written.len(), listed));
+                // With nothing left to say it has to end; else it goes on with the tokenizer's next token.
+                let right = match rest {
+                    [] => Some(end),
+                    _ => vocabulary.tokenize_bytes(rest).first().copied(),
+                };
                 right.filter(|token| allowed.is_allowed(*token))
             }
             Err(error) => return Err(impossible(&error)),
