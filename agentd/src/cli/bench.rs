@@ -1,7 +1,8 @@
 //! `agentd model bench`: how fast a model is on this board, and what it takes.
 //!
 //! Each line is measured through the worker that the daemon would start: the prompt's speed with words that are new
-//! each time, the answer's with a text without end, a command with the tools of a config whose static part is there.
+//! each time, the answer's with a text without end, a command with the tools of a config whose static part is there. Nothing
+//! is guessed: what was answered before would flatter it.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -114,7 +115,8 @@ fn setting(args: &BenchArgs) -> Result<(ModelConfig, Vec<ToolSpec>), ExitCode> {
     if config.tool.is_empty() {
         return Err(fail(BAD_CONFIG, "the config has no [[tool]] to make a command of"));
     }
-    let mut model = ModelConfig { scripted: None, ..config.model };
+    // Guesses would count what an endless text repeats, and what was asked the round before.
+    let mut model = ModelConfig { scripted: None, guess_tokens: 0, ..config.model };
     if let Some(dir) = &args.dir {
         model.dir.clone_from(dir);
     }
@@ -201,7 +203,7 @@ impl Figures {
 async fn endless(model: &Model, tokens: u32) -> Result<(), ModelError> {
     let ask = Ask {
         messages: vec![message("Tell me a long story about a greenhouse.")],
-        grammar: Constraint::from(grammar::ENDLESS),
+        grammar: Constraint::Lark(grammar::ENDLESS.to_owned()),
         offer: None,
         max_tokens: tokens,
         priority: Priority::Normal,

@@ -75,21 +75,21 @@ impl Engine<'_> {
         let Doing::Writing(writing) = doing else { return Ok(true) };
         let mut right = 0;
         let goes_on = loop {
-            let left = guess.len() - right;
+            let left = guess.tokens.len() - right;
             let held = self.sequences.tokens(*sequence).len() - left;
             let logits = self.logits(end - i32::try_from(left).unwrap_or_default());
             let mut desk = Desk::new(&self.vocabulary, request.max_tokens, held, pending);
             let goes_on = writing.choose(logits, prior.as_deref(), request, &mut desk);
             show(request, writing, desk.shown, say);
-            let decoded = common(pending, &guess[right..]);
+            let decoded = common(pending, &guess.tokens[right..]);
             pending.drain(..decoded);
             right += decoded;
             if !pending.is_empty() || decoded == 0 || !matches!(goes_on, Ok(true)) {
                 break goes_on;
             }
         };
-        writing.was_guessed(guess.len(), right);
-        let wrong = guess.len() - right;
+        writing.was_guessed(guess.tokens.len(), right);
+        let wrong = guess.tokens.len() - right;
         if wrong > 0 {
             let (sequence, tokens) = (*sequence, self.sequences.tokens(*sequence));
             let held = tokens[..tokens.len() - wrong].to_vec();

@@ -28,28 +28,28 @@ pub(super) fn choices(
     least: f32,
     others: usize,
 ) -> Vec<Choice> {
-    let words = || allowed.as_slice().iter().copied().zip(logits.chunks(WORD)).enumerate();
-    let mut top = f32::NEG_INFINITY;
-    for (_, (mask, chunk)) in words() {
-        top = greater(top, highest(mask, chunk));
-    }
+    let words = || allowed.as_slice().iter().copied().zip(logits.chunks(WORD));
+    let tops: Vec<f32> = words().map(|(mask, chunk)| highest(mask, chunk)).collect();
+    let top = tops.iter().copied().fold(f32::NEG_INFINITY, greater);
     if top == f32::NEG_INFINITY {
         // None of them is a number to compare.
         let first = allowed.first_bit_set().and_then(|token| u32::try_from(token).ok());
         let only = first.map(|token| Choice { token, log_probability: f32::NAN });
         return only.into_iter().collect();
     }
-    let mut counted = Vec::new();
-    for (at, (mask, chunk)) in words() {
-        if highest(mask, chunk) >= top - NEGLIGIBLE {
-            let members = members(mask, chunk).filter(|(_, logit)| *logit >= top - NEGLIGIBLE);
-            counted.extend(members.map(|(place, logit)| (at * WORD + place, logit)));
+    // The logarithm of a probability is at most how far it is below the best one.
+    let (counted, worth) = (top - NEGLIGIBLE, top + least.min(0.0));
+    let (mut all, mut found) = (0.0, Vec::new());
+    for (at, (mask, chunk)) in words().enumerate().filter(|(at, _)| tops[*at] >= counted) {
+        for (place, logit) in members(mask, chunk).filter(|(_, logit)| *logit >= counted) {
+            all += (logit - top).exp();
+            if logit >= worth {
+                found.push((at * WORD + place, logit));
+            }
         }
     }
-    let all: f32 = counted.iter().map(|(_, logit)| (logit - top).exp()).sum();
     let lost = top + all.ln();
-    let is_told = |logit: f32| logit == top || logit - lost >= least;
-    let mut found: Vec<_> = counted.into_iter().filter(|(_, logit)| is_told(*logit)).collect();
+    found.retain(|(_, logit)| *logit == top || logit - lost >= least);
     // It is stable: the first of the best ones stays before its equals.
     found.sort_by(|(_, a), (_, b)| b.total_cmp(a));
     found.truncate(1 + others);

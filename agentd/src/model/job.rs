@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use llama_cpp_2::token::LlamaToken;
+use toktrie::TokEnv;
 
 use super::Usage;
 use super::draft::Draft;
@@ -22,13 +23,21 @@ pub(super) struct Job {
     /// Tokens that are decided and not decoded yet.
     pub(super) pending: Vec<LlamaToken>,
     /// Tokens that may come behind them, which are decoded along with them.
-    pub(super) guess: Vec<LlamaToken>,
+    pub(super) guess: Guess,
     /// Whether its prompt is decoded.
     pub(super) writes: bool,
     /// What corrects its choices: what is liked behind its static part.
     pub(super) prior: Option<Arc<Prior>>,
     pub(super) scores: Option<Scores>,
     pub(super) doing: Doing,
+}
+
+/// Tokens that may come next.
+#[derive(Debug, Default)]
+pub(super) struct Guess {
+    pub(super) tokens: Vec<LlamaToken>,
+    /// Which of them the grammar will force, if those before them are right: the model is not asked there.
+    pub(super) forced: Vec<bool>,
 }
 
 /// That an answer is the scores of the openings behind a static part, and what it took to have that.
@@ -54,34 +63,45 @@ impl Job {
         most: usize,
         recall: &Recall,
         draft: Option<&mut Draft<'_>>,
+        words: &TokEnv,
     ) {
         let Doing::Writing(writing) = &mut self.doing else { return };
         if most == 0 || self.pending.is_empty() {
             return;
         }
-        let room = CHUNK.saturating_sub(self.pending.len());
-        self.guess = writing.guess_again(self.asked, recall, room, self.request.max_tokens);
-        if !self.guess.is_empty() || !self.writes {
-            return;
+        let (room, max_tokens) =
+            (CHUNK.saturating_sub(self.pending.len()), self.request.max_tokens);
+        let mut tokens = writing.guess_again(self.asked, recall, room, max_tokens);
+        // Free text that is yet to begin copies nothing.
+        if tokens.is_empty() && (self.writes || writing.is_call()) {
+            let text = [held, &self.pending].concat();
+            let drafted = |most| draft.map(|draft| draft.guess(&text, most)).unwrap_or_default();
+            tokens = writing.guess(&text, room.min(most), max_tokens, recall, drafted);
         }
-        let room = room.min(most);
-        let text = [held, &self.pending].concat();
-        let drafted = |most| draft.map(|draft| draft.guess(&text, most)).unwrap_or_default();
-        self.guess = writing.guess(&text, room, self.request.max_tokens, recall, drafted);
+        let forced = writing.foresee(&tokens, words);
+        tokens.truncate(forced.len());
+        self.guess = Guess { tokens, forced };
     }
 
     pub(super) fn need(&self) -> Need {
         let priority = self.request.priority;
-        let tokens = self.pending.len() + self.guess.len();
+        let tokens = self.pending.len() + self.guess.tokens.len();
         Need { tokens, priority, writes: self.writes }
     }
 
     /// The next `share` tokens of it.
     pub(super) fn part(&self, share: usize) -> Part {
         let (decided, guess) = (&self.pending, &self.guess);
-        let tokens = decided.iter().chain(guess).take(share).copied().collect();
+        let tokens = decided.iter().chain(&guess.tokens).take(share).copied().collect();
         let ends = share >= decided.len() && matches!(self.doing, Doing::Writing(_));
-        Part { sequence: self.sequence, tokens, logits: if ends { 1 + guess.len() } else { 0 } }
+        // What comes behind a token is chosen, unless it is guessed and will be forced.
+        let last = usize::from(ends);
+        let chosen = guess.forced.iter().map(|forced| !forced).chain([true]);
+        let wanted = std::iter::repeat_n(false, decided.len().saturating_sub(last))
+            .chain(chosen.map(|chosen| chosen && ends))
+            .take(share)
+            .collect();
+        Part { sequence: self.sequence, tokens, wanted }
     }
 
     pub(super) fn usage(&mut self) -> &mut Usage {

@@ -16,7 +16,7 @@ use llguidance::Matcher;
 
 use super::constraint::Constraint;
 use super::frame::FromWorker;
-use super::job::{Doing, Job, Scores};
+use super::job::{Doing, Guess, Job, Scores};
 use super::llama::{CHUNK, Engine, Part};
 use super::search::Search;
 use super::sequences::WARM;
@@ -207,7 +207,7 @@ impl Engine<'_> {
         };
         let pending = prompt[kept..].to_vec();
         let writes = false;
-        let guess = Vec::new();
+        let guess = Guess::default();
         let asked = recall::name(&prompt);
         let job = Job { request, sequence, asked, pending, guess, writes, prior, scores, doing };
         // What the grammar forces at once is decoded along with the prompt.
@@ -220,10 +220,11 @@ impl Engine<'_> {
     fn work(&mut self, say: Say<'_>) -> Result<(), String> {
         let mut jobs = std::mem::take(&mut self.jobs.at_work);
         jobs.sort_by_key(|job| job.request.rank());
-        jobs.iter_mut().for_each(|job| job.guess.clear());
+        jobs.iter_mut().for_each(|job| job.guess = Guess::default());
         if let [alone] = jobs.as_mut_slice() {
             let held = self.sequences.tokens(alone.sequence);
-            alone.guess(held, self.guess_tokens, &self.recall, self.draft.as_mut());
+            let draft = self.draft.as_mut();
+            alone.guess(held, self.guess_tokens, &self.recall, draft, &self.vocabulary);
         }
         let needs: Vec<Need> = jobs.iter().map(Job::need).collect();
         let shares = share(&needs, CHUNK);

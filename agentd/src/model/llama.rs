@@ -71,8 +71,8 @@ pub struct Engine<'m> {
 pub(super) struct Part {
     pub(super) sequence: usize,
     pub(super) tokens: Vec<LlamaToken>,
-    /// After so many of its last tokens the logits are wanted.
-    pub(super) logits: usize,
+    /// Behind which of them the logits are wanted. Each costs as much as a seventh of a token's run of a small model.
+    pub(super) wanted: Vec<bool>,
 }
 
 impl<'m> Engine<'m> {
@@ -96,6 +96,8 @@ impl<'m> Engine<'m> {
             .with_kv_unified(true)
             .with_n_threads(threads)
             .with_n_threads_batch(threads);
+        // Attention stays fused, as is llama.cpp's default: plain attention is 5 % quicker behind 300 tokens, but it looks at
+        // all cells of the context for each token, and not at those of its own sequence alone.
         // The vocabulary is read while the context is made: both take a while, and need nothing of one another.
         let shared = Arc::clone(&loaded.model);
         let (context, words) = std::thread::scope(|scope| {
@@ -212,10 +214,9 @@ impl<'m> Engine<'m> {
         for part in parts {
             let held = self.sequences.tokens(part.sequence).len();
             let sequence = number(part.sequence);
-            for (i, token) in part.tokens.iter().enumerate() {
-                let logits = i + part.logits >= part.tokens.len();
+            for (i, (token, wanted)) in part.tokens.iter().zip(&part.wanted).enumerate() {
                 self.batch
-                    .add(*token, number(held + i), &[sequence], logits)
+                    .add(*token, number(held + i), &[sequence], *wanted)
                     .map_err(|e| e.to_string())?;
             }
         }
@@ -234,7 +235,7 @@ impl<'m> Engine<'m> {
         Ok(ends)
     }
 
-    /// The logits of a place of the last batch.
+    /// The logits of a place of the last batch behind which they were wanted.
     pub(super) fn logits(&self, at: i32) -> &[f32] {
         self.context.get_logits_ith(at)
     }

@@ -158,6 +158,45 @@ impl Path {
         guess
     }
 
+    /// Which tokens of a guess that the grammar admits will be forced, if those before them are right: as
+    /// [`go_on`](Self::go_on) will find it. It ends where another token would be forced than the guess has. From where
+    /// much is allowed, as in a free text, it is not looked any further, and nothing is said to be forced.
+    pub(super) fn foresee(&self, guess: &[LlamaToken], words: &TokEnv) -> Vec<bool> {
+        let mut matcher = self.matcher.deep_clone();
+        let ids: Vec<u32> = guess.iter().map(|token| token.0.cast_unsigned()).collect();
+        let mut forced = Vec::new();
+        while let Some(token) = ids.get(forced.len()) {
+            // Nothing is forced where it is now.
+            if matcher.consume_token(*token).is_err() {
+                return forced;
+            }
+            forced.push(false);
+            let mut behind = matcher.consume_ff_tokens();
+            loop {
+                let agrees = behind.iter().zip(&ids[forced.len()..]).take_while(|(a, b)| a == b);
+                let same = agrees.count();
+                forced.extend(std::iter::repeat_n(true, same));
+                if same < behind.len() || forced.len() == ids.len() || matcher.is_stopped() {
+                    return forced;
+                }
+                let last = Some(ids[forced.len() - 1]);
+                match spelling::next(&mut matcher, last, words) {
+                    Ok(Next::Forced(token)) if matcher.consume_token(token).is_ok() => {
+                        behind = vec![token];
+                        behind.extend(matcher.consume_ff_tokens());
+                    }
+                    Ok(Next::Choice(allowed)) if allowed.num_set() <= spelling::FEW => break,
+                    Ok(Next::Choice(_)) => {
+                        forced.resize(ids.len(), false);
+                        return forced;
+                    }
+                    _ => return forced,
+                }
+            }
+        }
+        forced
+    }
+
     /// How many tokens it may go on with.
     pub(super) fn width(&self) -> usize {
         self.allowed.as_ref().map_or(0, SimpleVob::num_set)

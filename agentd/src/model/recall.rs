@@ -55,12 +55,9 @@ impl Recall {
     }
 
     /// What answers that began with what is `written` went on with, up to where no more than half of them went the same
-    /// way: `most` tokens at most. Nothing for an answer that is yet to begin.
+    /// way: `most` tokens at most.
     pub(super) fn alike(&self, written: &[LlamaToken], most: usize) -> Vec<LlamaToken> {
         let mut guess = Vec::new();
-        if written.is_empty() {
-            return guess;
-        }
         let rests = self.given.iter().filter_map(|given| given.answer.strip_prefix(written));
         let mut rests: Vec<&[LlamaToken]> = rests.collect();
         while guess.len() < most {
@@ -124,7 +121,7 @@ mod tests {
         assert_eq!(alike("g", 9), "et()");
         assert_eq!(alike("get()", 9), "");
         assert_eq!(alike("x", 9), "");
-        assert_eq!(alike("", 9), "", "what it is to be about is not guessed");
+        assert_eq!(alike("", 9), "set(", "three of four, two of three, and then one of two");
         assert_eq!(text(&Recall::default().alike(&tokens("a"), 9)), "");
         let more = [given.as_slice(), &[("e", "set(fan, off)")]].concat();
         let recall = self::recall(&more);

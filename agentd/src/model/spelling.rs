@@ -4,7 +4,7 @@ use llguidance::Matcher;
 use toktrie::{SimpleVob, TokEnv};
 
 /// Where more tokens are allowed, none is looked at.
-const FEW: usize = 32;
+pub(super) const FEW: usize = 32;
 
 /// What `matcher` may go on with behind `last`.
 pub(crate) enum Next {

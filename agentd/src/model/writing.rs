@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use llama_cpp_2::token::LlamaToken;
 use llguidance::Matcher;
+use toktrie::TokEnv;
 
 use super::jobs::count;
 use super::lookup;
@@ -26,8 +27,13 @@ use super::{Alternative, Answer, Usage};
 
 /// A text has to be copied where its grammar admits so few tokens: the parts of the next word, in all ways to cut it.
 const NARROW: usize = 32;
-/// The most tokens of free text that are guessed the first time.
-const FIRST_TRUST: usize = 2;
+/// The most tokens of free text that are guessed the first time, and the fewest that are copied: as many as a second one
+/// alone costs where the model is small.
+const FIRST_TRUST: usize = 3;
+/// Free text is copied where so many of its last tokens stood together before; where it went on otherwise, twice as many.
+const FIRST_ALIKE: usize = 3;
+/// No more are asked for.
+const MOST_ALIKE: usize = 24;
 /// An answer that is less probable than this is told with what else it may be.
 const DOUBTFUL: f32 = 0.5;
 
@@ -46,6 +52,10 @@ pub(super) struct Writing {
     lost: f32,
     /// The most tokens of free text that are guessed next time.
     trust: usize,
+    /// How many tokens of free text have to have stood together before.
+    alike: usize,
+    /// Whether the last guess of free text was copied.
+    copied: bool,
     pub(super) usage: Usage,
     /// The tokens of an answer in a grammar of ours, once it is finished.
     pub(super) best: Vec<LlamaToken>,
@@ -75,6 +85,8 @@ impl Writing {
             prior,
             lost: 0.0,
             trust: FIRST_TRUST,
+            alike: FIRST_ALIKE,
+            copied: false,
             usage,
             best: Vec::new(),
         }
@@ -83,6 +95,11 @@ impl Writing {
     /// Whether this is the first way, which is shown while it is gone.
     pub(super) fn is_first(&self) -> bool {
         self.begun == 1
+    }
+
+    /// Whether it is written by a grammar of ours.
+    pub(super) fn is_call(&self) -> bool {
+        self.search == Search::Likeliest
     }
 
     /// Writes what is forced. `true`: there is a choice, which needs the logits after what is pending; `false`: the way
@@ -153,14 +170,24 @@ impl Writing {
             }
             // Where it must be words of the request, each leads to the next one.
             Search::Likeliest if path.width() <= NARROW => (1, most, false),
-            Search::Likeliest | Search::None => (3, self.trust, true),
+            Search::Likeliest | Search::None => (self.alike, self.trust.max(FIRST_TRUST), true),
         };
-        let most = most.min(room).min(trust);
-        let mut guess = lookup::guess(text, shortest, most);
+        let room = most.min(room);
+        let mut guess = lookup::guess(text, shortest, room.min(trust));
+        self.copied = is_free && !guess.is_empty();
         if guess.is_empty() && is_free {
-            guess = draft(most);
+            guess = draft(room.min(self.trust));
         }
         path.admitted(guess)
+    }
+
+    /// Which tokens of a guess will be forced if those before them are right; as far as it agrees with what is forced.
+    pub(super) fn foresee(&self, guess: &[LlamaToken], words: &TokEnv) -> Vec<bool> {
+        match &self.path {
+            Some(path) if self.is_call() && !guess.is_empty() => path.foresee(guess, words),
+            // Hardly anything is forced in free text.
+            _ => vec![false; guess.len()],
+        }
     }
 
     /// How many tokens of a guess were right: free text that copies is trusted to go on with it.
@@ -169,6 +196,9 @@ impl Writing {
         self.usage.guessed_right += count(right);
         if guessed > 0 {
             self.trust = if right == guessed { 2 * guessed } else { right.max(1) };
+        }
+        if std::mem::take(&mut self.copied) && guessed > 0 {
+            self.alike = if right > 0 { FIRST_ALIKE } else { MOST_ALIKE.min(2 * self.alike) };
         }
     }
 

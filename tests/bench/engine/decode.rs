@@ -47,8 +47,10 @@ impl Worker {
     async fn start(bench: &Bench) -> Result<Self> {
         let model = bench.model().display().to_string();
         let (context, threads) = (CONTEXT.to_string(), bench.threads.to_string());
-        let arguments = ["worker", "--model", &model, "--context", &context, "--threads", &threads];
-        let arguments = arguments.map(str::to_owned);
+        // Guesses would count what a text repeats.
+        let sizes = ["--context", &context, "--threads", &threads, "--guess-tokens", "0"];
+        let arguments = [&["worker", "--model", &model], sizes.as_slice()].concat();
+        let arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
         let process = Process::start(&agentd_tests::binary(), &arguments)?;
         let mut worker = Self { process, last_id: 0 };
         loop {
@@ -73,7 +75,7 @@ impl Worker {
         self.last_id += 1;
         let ask = json!({
             "frame": "ask", "id": self.last_id, "messages": [{"role": "user", "content": SAY}],
-            "grammar": {"kind": "own", "text": grammar::ENDLESS}, "max_tokens": max_tokens, "priority": "normal",
+            "grammar": {"kind": "lark", "text": grammar::ENDLESS}, "max_tokens": max_tokens, "priority": "normal",
             "shows": false, "deadline_ms": LIMIT.as_millis() as u64,
         });
         let ask: ToWorker = serde_json::from_value(ask)?;
