@@ -14,7 +14,7 @@ use llguidance::{Matcher, regex_to_lark};
 
 use super::constraint::{Constraint, Refusal, gbnf, schema};
 use super::factories::Factories;
-use super::members::MARK;
+use super::members::{self, MARK};
 
 /// Constraints that are kept compiled. A daemon has one for each agent and one for each number of calls.
 pub const COMPILED: usize = 8;
@@ -32,7 +32,14 @@ const NO_FORCING: &str = "\n%llguidance {\"no_forcing\": true}\n";
 pub struct Constrainer {
     factories: Factories,
     /// The one used last stands last.
-    compiled: Vec<(Constraint, Matcher)>,
+    compiled: Vec<Compiled>,
+}
+
+struct Compiled {
+    constraint: Constraint,
+    matcher: Matcher,
+    /// It has free text, and is not as quick in it as it may be.
+    is_slow: bool,
 }
 
 impl Constrainer {
@@ -44,20 +51,25 @@ impl Constrainer {
     /// A fresh matcher for a constraint, or why and where it does not compile.
     pub fn matcher(&mut self, constraint: &Constraint) -> Result<Matcher, String> {
         // Two schemas that differ in the order of their keys are equal, and their instances are not.
-        let is_it = |kept: &Constraint| kept == constraint && kept.text() == constraint.text();
-        if let Some(i) = self.compiled.iter().position(|(kept, _)| is_it(kept)) {
-            let used = self.compiled.remove(i);
-            self.compiled.push(used);
-        } else {
-            let compiled = self.compile(constraint).map_err(|refusal| refusal.to_string())?;
-            if self.compiled.len() == COMPILED {
-                self.compiled.remove(0);
+        let is_it = |kept: &Compiled| {
+            kept.constraint == *constraint && kept.constraint.text() == constraint.text()
+        };
+        let is_slow = has_free_text(constraint) && !self.factories.want_sliced();
+        let kept = self.compiled.iter().position(is_it).map(|i| self.compiled.remove(i));
+        let used = match kept.filter(|kept| is_slow || !kept.is_slow) {
+            Some(used) => used,
+            None => {
+                let matcher = self.compile(constraint).map_err(|refusal| refusal.to_string())?;
+                Compiled { constraint: constraint.clone(), matcher, is_slow }
             }
-            self.compiled.push((constraint.clone(), compiled));
+        };
+        if self.compiled.len() == COMPILED {
+            self.compiled.remove(0);
         }
         // The kept one is never used up: each ask gets a copy with its own lexer caches.
-        let (_, kept) = self.compiled.last().ok_or("no grammar was kept")?;
-        Ok(kept.deep_clone())
+        let copy = used.matcher.deep_clone();
+        self.compiled.push(used);
+        Ok(copy)
     }
 
     /// Compiles a schema and keeps nothing; else the pointer and the reason.
@@ -72,7 +84,7 @@ impl Constrainer {
         })
     }
 
-    fn compile(&mut self, constraint: &Constraint) -> Result<Matcher, Refusal> {
+    fn compile(&self, constraint: &Constraint) -> Result<Matcher, Refusal> {
         constraint.admit()?;
         let is_schema = matches!(constraint, Constraint::JsonSchema(_));
         // A token may be named, so that the vocabulary is needed.
@@ -98,10 +110,7 @@ impl Constrainer {
                 lark(&format!("start: /{}/{NO_FORCING}", regex_to_lark(regex, "")))?
             }
         };
-        let factory = match constraint {
-            Constraint::Own(_) | Constraint::OneOf(_) => self.factories.at_once(),
-            _ => self.factories.for_free_text(),
-        };
+        let factory = self.factories.best();
         let parser =
             catch_unwind(AssertUnwindSafe(|| factory.create_parser_from_init_default(built)));
         let matcher = Matcher::new(parser);
@@ -110,6 +119,15 @@ impl Constrainer {
             Some(why) => Err(Refusal::Compiler(why)),
             None => Ok(matcher),
         }
+    }
+}
+
+/// Whether it may have text in which nearly every token may come.
+fn has_free_text(constraint: &Constraint) -> bool {
+    match constraint {
+        Constraint::Own(lark) => members::has_free_text(lark),
+        Constraint::OneOf(_) => false,
+        _ => true,
     }
 }
 
@@ -192,6 +210,28 @@ mod tests {
         Constrainer::new(&ApproximateTokEnv::single_byte_env()).unwrap()
     }
 
+    #[test]
+    fn free_text_is_compiled_anew_once_it_can_be_written_quickly_and_nothing_else_is() {
+        let mut constrainer = constrainer();
+        let call = Constraint::Own(r#"start: "set(" ("on" | "off") ")""#.to_owned());
+        constrainer.matcher(&call).expect("it compiles");
+        constrainer.matcher(&Constraint::OneOf(vec!["a".to_owned()])).expect("it compiles");
+        assert!(constrainer.compiled.iter().all(|kept| !kept.is_slow), "they have no free text");
+        let free = Constraint::Lark("start: /[a-z ]+/".to_owned());
+        constrainer.matcher(&free).expect("it compiles");
+        let is_slow = |constrainer: &Constrainer| constrainer.compiled.last().unwrap().is_slow;
+        assert!(is_slow(&constrainer), "nobody waits for it");
+        while !constrainer.factories.want_sliced() {
+            std::thread::yield_now();
+        }
+        for _ in 0..2 {
+            let mut matcher = constrainer.matcher(&free).expect("it compiles");
+            assert!(accepts(&mut matcher, "ab"));
+            assert!(!is_slow(&constrainer));
+        }
+        assert_eq!(constrainer.compiled.len(), 3);
+    }
+
     fn accepts(matcher: &mut Matcher, text: &str) -> bool {
         let tokens: Vec<u32> = text.bytes().map(u32::from).collect();
         matcher.try_consume_tokens(&tokens).unwrap() == tokens.len()
@@ -236,7 +276,7 @@ mod tests {
         assert_eq!(constrainer.compiled.len(), COMPILED);
         constrainer.matcher(&grammar(COMPILED)).unwrap();
         assert_eq!(constrainer.compiled.len(), COMPILED);
-        let kept = |i| constrainer.compiled.iter().any(|(text, _)| *text == grammar(i));
+        let kept = |i| constrainer.compiled.iter().any(|kept| kept.constraint == grammar(i));
         assert!(kept(0) && kept(COMPILED), "used last");
         assert!(!kept(1), "used longest ago");
     }

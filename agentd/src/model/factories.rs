@@ -1,8 +1,8 @@
 //! Makers of automata for one vocabulary: one that is there at once, and one that is quicker in free text.
 //!
 //! In free text nearly every token is allowed at nearly every place. Slices of the vocabulary, computed once, spare the
-//! look at each of them; but to compute them takes a third of a worker's start, and a command has hardly any free text.
-//! So they are computed beside the first commands, and only who needs them waits for them.
+//! look at each of them; but to compute them takes a third of a worker's start and to keep them 12 MiB, and most commands
+//! have no free text. So they are computed once somebody writes such, beside what is written, and nobody waits for them.
 
 use std::thread::JoinHandle;
 
@@ -21,6 +21,8 @@ pub(super) struct Factories {
 }
 
 enum Sliced {
+    /// Nobody wrote free text yet.
+    Unwanted,
     Coming(JoinHandle<Result<ParserFactory, String>>),
     There(ParserFactory),
     /// It could not be made, which costs time alone.
@@ -30,16 +32,7 @@ enum Sliced {
 impl Factories {
     /// Makers whose grammars may cost so much.
     pub(super) fn new(vocabulary: &TokEnv, limits: ParserLimits) -> Result<Self, String> {
-        let plain = factory(vocabulary, limits.clone(), &[])?;
-        let vocabulary = vocabulary.clone();
-        let slice = move || {
-            // Best effort, as for the worker itself.
-            let _ = rustix::process::nice(NICE);
-            factory(&vocabulary, limits, &SlicedBiasComputer::general_slices())
-        };
-        let thread = std::thread::Builder::new().name("slices".into()).spawn(slice);
-        let sliced = thread.map_or(Sliced::Failed, Sliced::Coming);
-        Ok(Self { plain, sliced })
+        Ok(Self { plain: factory(vocabulary, limits, &[])?, sliced: Sliced::Unwanted })
     }
 
     /// The vocabulary.
@@ -48,33 +41,39 @@ impl Factories {
     }
 
     /// The best maker that is there.
-    pub(super) fn at_once(&mut self) -> &ParserFactory {
-        if let Sliced::Coming(thread) = &self.sliced
-            && !thread.is_finished()
-        {
-            return &self.plain;
-        }
-        self.for_free_text()
-    }
-
-    /// The one that is quicker in free text, once it is there.
-    pub(super) fn for_free_text(&mut self) -> &ParserFactory {
-        if matches!(self.sliced, Sliced::Coming(_))
-            && let Sliced::Coming(thread) = std::mem::replace(&mut self.sliced, Sliced::Failed)
-        {
-            let made = thread.join().unwrap_or_else(|_| Err("its thread broke".into()));
-            self.sliced = made.map_or_else(
-                |why| {
-                    eprintln!("free text is written more slowly: {why}");
-                    Sliced::Failed
-                },
-                Sliced::There,
-            );
-        }
+    pub(super) fn best(&self) -> &ParserFactory {
         match &self.sliced {
             Sliced::There(sliced) => sliced,
-            Sliced::Coming(_) | Sliced::Failed => &self.plain,
+            Sliced::Unwanted | Sliced::Coming(_) | Sliced::Failed => &self.plain,
         }
+    }
+
+    /// Says that free text is written. `true`: the maker that is quicker in it is there.
+    pub(super) fn want_sliced(&mut self) -> bool {
+        self.sliced = match std::mem::replace(&mut self.sliced, Sliced::Failed) {
+            Sliced::Unwanted => {
+                let (vocabulary, limits) = (self.vocabulary().clone(), self.plain.limits().clone());
+                let slice = move || {
+                    // Best effort, as for the worker itself.
+                    let _ = rustix::process::nice(NICE);
+                    factory(&vocabulary, limits, &SlicedBiasComputer::general_slices())
+                };
+                let thread = std::thread::Builder::new().name("slices".into()).spawn(slice);
+                thread.map_or(Sliced::Failed, Sliced::Coming)
+            }
+            Sliced::Coming(thread) if thread.is_finished() => {
+                let made = thread.join().unwrap_or_else(|_| Err("its thread broke".into()));
+                made.map_or_else(
+                    |why| {
+                        eprintln!("free text is written more slowly: {why}");
+                        Sliced::Failed
+                    },
+                    Sliced::There,
+                )
+            }
+            other => other,
+        };
+        matches!(self.sliced, Sliced::There(_))
     }
 }
 
@@ -102,9 +101,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_makers_make_the_same_language() {
+    fn both_makers_make_the_same_language_and_the_quick_one_is_made_when_it_is_wanted() {
         let vocabulary = ApproximateTokEnv::single_byte_env();
-        let mut factories = Factories::new(&vocabulary, ParserLimits::default()).expect("makers");
+        let mut plain = Factories::new(&vocabulary, ParserLimits::default()).expect("makers");
+        let mut quick = Factories::new(&vocabulary, ParserLimits::default()).expect("makers");
+        while !quick.want_sliced() {
+            assert!(!matches!(quick.sliced, Sliced::Failed));
+            std::thread::yield_now();
+        }
         let accepts = |factory: &ParserFactory, text: &str| {
             let grammar = TopLevelGrammar::from_lark("start: /[a-z ]+/".into());
             let mut matcher = llguidance::Matcher::new(factory.create_parser(grammar));
@@ -112,10 +116,12 @@ mod tests {
             matcher.try_consume_tokens(&bytes).expect("it runs") == bytes.len()
         };
         for text in ["plain words", "Not These"] {
-            let at_once = accepts(factories.at_once(), text);
-            assert_eq!(accepts(factories.for_free_text(), text), at_once, "{text}");
+            assert_eq!(accepts(quick.best(), text), accepts(plain.best(), text), "{text}");
         }
-        assert!(matches!(factories.sliced, Sliced::There(_)), "and it stays");
-        assert!(accepts(factories.at_once(), "a"));
+        assert!(accepts(quick.best(), "a"));
+        assert!(matches!(plain.sliced, Sliced::Unwanted), "nobody said that it is wanted");
+        plain.want_sliced();
+        assert!(accepts(plain.best(), "a"), "nobody waits for it");
+        assert!(!matches!(plain.sliced, Sliced::Unwanted));
     }
 }

@@ -5,7 +5,8 @@ use llguidance::toktrie::ApproximateTokEnv;
 use proptest::prelude::*;
 
 use super::super::constrain::Constrainer;
-use super::super::members::written;
+use super::super::members::{has_free_text, written};
+use super::super::native::Native;
 use super::*;
 use agentd_tools::spec::{Format, Param, ParamKind};
 use serde_json::json;
@@ -118,6 +119,22 @@ fn the_declared_calls_are_taken_and_others_are_rejected_at_the_byte_that_is_wron
     rejects(&grammar, "none()", "\n");
     rejects(&grammar, "", "explode()");
     rejects(&grammar, "status()", " ");
+}
+
+#[test]
+fn a_text_in_ones_own_words_is_told_from_one_that_is_copied_or_chosen() {
+    let free = Param::default();
+    let copied = Param { verbatim: true, ..Param::default() };
+    for (param, is_free) in [(free, true), (copied, false), (words(&["on", "off"]), false)] {
+        let specs = [tool("note", [("text".to_owned(), param)])];
+        let grounds = Grounds::of("note that the pump leaks");
+        let ours = calls(&specs.each_ref(), 1, Some(&grounds));
+        assert_eq!(has_free_text(&ours), is_free, "{ours}");
+        for native in [Native::Hermes, Native::FunctionGemma] {
+            let lark = native.calls(&specs, 1, Some(&grounds));
+            assert_eq!(has_free_text(&lark), is_free, "{lark}");
+        }
+    }
 }
 
 #[test]

@@ -84,10 +84,8 @@ impl Style {
     /// Any text of up to so many characters.
     fn free(self, most: usize) -> String {
         match self {
-            Self::Escaped => format!("{0} /[^<]{{0,{most}}}/ {0}", marked(ESCAPE)),
-            Self::Ours | Self::Json | Self::Python => {
-                format!("%json {}", json!({ "type": "string", "maxLength": most }))
-            }
+            Self::Escaped => format!("{0} {ESCAPED_FREE}{most}}}/ {0}", marked(ESCAPE)),
+            Self::Ours | Self::Json | Self::Python => format!(r#"{FREE}{most},"type":"string"}}"#),
         }
     }
 
@@ -95,6 +93,15 @@ impl Style {
         if self == Self::Python { r#""True" | "False""# } else { r#""true" | "false""# }
     }
 }
+
+/// Whether a grammar of calls has a [free](Style::free) text.
+pub(super) fn has_free_text(lark: &str) -> bool {
+    lark.contains(FREE) || lark.contains(ESCAPED_FREE)
+}
+
+/// What begins the rule of a free text, and of one in which nothing is escaped.
+const FREE: &str = r#"%json {"maxLength":"#;
+const ESCAPED_FREE: &str = "/[^<]{0,";
 
 /// The name of the terminal of the request's words.
 const SAID: &str = "SAID";

@@ -23,7 +23,8 @@ use super::{Bench, CONTEXT, SAY};
 const LOOK: Duration = Duration::from_millis(50);
 
 pub(super) async fn measure(bench: &Bench) -> Result<Map<String, Value>> {
-    let tools = Toolset::of(TOOLS)?;
+    // Texts are copied in all configs that come with the daemon.
+    let tools = Toolset::of(TOOLS)?.copying()?;
     let mut machine = Machine::start(setting(bench, &tools, CONTEXT)).await;
     // From here on the prompt's state is on the disk.
     until_warm(&machine).await;
