@@ -92,6 +92,10 @@ pub async fn run(config: Config) -> Result<()> {
     let started_at = command::now();
     let device = config.device_id();
 
+    let (mut front, mut middle, mut base, mut last) =
+        (Stage::default(), Stage::default(), Stage::default(), Stage::default());
+    let agents = agent::config::all(&config.agent);
+    let models = start_models(&agents, &config, &health, &metrics, &mut base)?;
     let opened = Store::open(&config.store, config.policy.commands_waiting, feed.clone())?;
     tell_of_the_past(&opened, &health).await?;
     let Opened { store, thread, .. } = opened;
@@ -99,8 +103,6 @@ pub async fn run(config: Config) -> Result<()> {
     let (toolbox, ports) =
         Toolbox::open(config.tool.clone(), config.serial.clone(), &config.store.path)
             .context("the tools cannot be opened")?;
-    let (mut front, mut middle, mut base, mut last) =
-        (Stage::default(), Stage::default(), Stage::default(), Stage::default());
     for port in ports {
         base.start("port", port.run(base.stop.clone().cancelled_owned()));
     }
@@ -108,8 +110,6 @@ pub async fn run(config: Config) -> Result<()> {
         base.start("port state", watch_port(name, state, health.clone(), base.stop.clone()));
     }
     base.start("store state", watch_store(store.trouble(), health.clone(), base.stop.clone()));
-    let agents = agent::config::all(&config.agent);
-    let models = start_models(&agents, &config, &health, &metrics, &mut base)?;
     let model = models.first().cloned().unwrap_or_else(Model::off);
     let capabilities = capabilities(&toolbox, &config, &agents);
 

@@ -149,9 +149,25 @@ impl<'m> Engine<'m> {
         self.guess_tokens = if goes_back(self.model) { most as usize } else { 0 };
     }
 
-    /// Keeps the states of prompts over a restart.
+    /// Keeps the states of prompts over a restart, and what was answered last.
     pub fn keep_prefixes(&mut self, prefixes: Prefixes) {
+        let tokens = self.vocabulary.tok_trie().vocab_size();
+        self.recall = prefixes.answers().map(|kept| Recall::of(kept, tokens)).unwrap_or_default();
         self.prefixes = Some(prefixes);
+    }
+
+    /// Brings to the disk what is kept over a restart and is not there yet.
+    pub fn keep_answers(&self) {
+        let Some(prefixes) = &self.prefixes else { return };
+        let words = self.vocabulary.tok_trie();
+        // Texts stand between one of these, whatever the model's way to write a call.
+        let has_no_text = |answer: &[LlamaToken]| {
+            let mut tokens = answer.iter().map(|token| words.token(token.0.cast_unsigned()));
+            tokens.all(|bytes| !bytes.iter().any(|byte| b"\"'<".contains(byte)))
+        };
+        if let Err(why) = prefixes.keep_answers(&self.recall.kept(has_no_text)) {
+            eprintln!("what was answered last cannot be kept: {why}");
+        }
     }
 
     /// How the model wants to be offered tools, where it has a way of its own.

@@ -2,15 +2,20 @@
 //! tool begin alike.
 //!
 //! What is recalled is only a guess ([`lookup`](super::lookup)): the model has to choose it again. Bounds: [`ANSWERS`] are
-//! remembered, and the one that was given longest ago goes first; nothing is kept on the disk.
+//! remembered, each of [`TOKENS`] at most, and the one that was given longest ago goes first. Where states of prompts are kept
+//! over a restart, so are they ([`prefix`](super::prefix)); but no answer with a text of a person's, whose words stand in
+//! the store alone, where they can be forgotten.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use llama_cpp_2::token::LlamaToken;
+use serde::{Deserialize, Serialize};
 
 /// Answers that are remembered.
 const ANSWERS: usize = 32;
+/// Tokens of an answer that is remembered: two calls with many values.
+const TOKENS: usize = 256;
 
 /// The answers of not long ago.
 #[derive(Debug, Default)]
@@ -26,6 +31,12 @@ struct Given {
     answer: Vec<LlamaToken>,
 }
 
+/// Answers as they stand on the disk: the [name](name) of the prompt of each, and its tokens; the newest one stands last.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Kept {
+    answers: Vec<(u64, Vec<i32>)>,
+}
+
 /// The name of a prompt. Two that had the same one would only lead to wrong guesses.
 pub(super) fn name(prompt: &[LlamaToken]) -> u64 {
     let mut hasher = DefaultHasher::new();
@@ -38,7 +49,7 @@ pub(super) fn name(prompt: &[LlamaToken]) -> u64 {
 impl Recall {
     /// Remembers what was answered to a prompt; nothing is nothing to repeat.
     pub(super) fn note(&mut self, prompt: u64, answer: Vec<LlamaToken>) {
-        if answer.is_empty() {
+        if answer.is_empty() || answer.len() > TOKENS {
             return;
         }
         self.given.retain(|given| given.prompt != prompt);
@@ -46,6 +57,25 @@ impl Recall {
             self.given.pop_front();
         }
         self.given.push_back(Given { prompt, answer });
+    }
+
+    /// What is kept over a restart: the answers that `may_be_kept`.
+    pub(super) fn kept(&self, may_be_kept: impl Fn(&[LlamaToken]) -> bool) -> Kept {
+        let ids = |given: &Given| given.answer.iter().map(|token| token.0).collect();
+        let kept = self.given.iter().filter(|given| may_be_kept(&given.answer));
+        Kept { answers: kept.map(|given| (given.prompt, ids(given))).collect() }
+    }
+
+    /// What was kept, for a vocabulary of so many tokens.
+    pub(super) fn of(kept: Kept, vocabulary: usize) -> Self {
+        let mut recall = Self::default();
+        let is_token = |id: &i32| usize::try_from(*id).is_ok_and(|id| id < vocabulary);
+        for (prompt, ids) in kept.answers {
+            if ids.iter().all(is_token) {
+                recall.note(prompt, ids.into_iter().map(LlamaToken::new).collect());
+            }
+        }
+        recall
     }
 
     /// What the answer to this prompt went on with behind `written` when it was given before.
@@ -126,6 +156,30 @@ mod tests {
         let more = [given.as_slice(), &[("e", "set(fan, off)")]].concat();
         let recall = self::recall(&more);
         assert_eq!(text(&recall.alike(&tokens("set("), 9)), "fan, o", "two of three go there");
+    }
+
+    #[test]
+    fn what_is_kept_is_recalled_but_for_what_may_not_be_kept_and_for_tokens_that_are_none() {
+        let given = recall(&[("a", "set(lamp)"), ("b", "note(\"my words\")"), ("c", "get()")]);
+        let has_no_text = |answer: &[LlamaToken]| !text(answer).contains('"');
+        let written = serde_json::to_string(&given.kept(has_no_text)).unwrap();
+        let again = |vocabulary| Recall::of(serde_json::from_str(&written).unwrap(), vocabulary);
+        let whole = again(256);
+        assert_eq!(whole.given.len(), 2);
+        assert_eq!(whole.same(name(&tokens("a")), &[]).map(text).as_deref(), Some("set(lamp)"));
+        assert_eq!(text(&whole.alike(&tokens("g"), 9)), "et()");
+        let most = usize::from(b't');
+        assert_eq!(again(most + 1).given.len(), 2, "the last token of the vocabulary is one");
+        assert_eq!(again(most).given.len(), 0, "and behind it there is none");
+        let odd =
+            Kept { answers: vec![(1, vec![-1]), (2, vec![1; TOKENS]), (3, vec![1; TOKENS + 1])] };
+        assert_eq!(
+            Recall::of(odd, 256).given.iter().map(|given| given.prompt).collect::<Vec<_>>(),
+            [2]
+        );
+        let many = Kept { answers: (0..=ANSWERS as u64).map(|n| (n, vec![1])).collect() };
+        let many = Recall::of(many, 256);
+        assert_eq!((many.given.len(), many.same(0, &[])), (ANSWERS, None), "the oldest goes");
     }
 
     #[test]

@@ -206,7 +206,9 @@ fn work(
         native: engine.native(),
     };
     tell(out, &ready)?;
-    serve(&mut engine, asks, signals, out)
+    serve(&mut engine, asks, signals, out)?;
+    engine.keep_answers();
+    Ok(())
 }
 
 /// Tells the supervisor how far the load is, each percent once; leaves off when told to stop.

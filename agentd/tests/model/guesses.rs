@@ -6,7 +6,7 @@ use agentd::model::constraint::Constraint;
 use agentd::model::{Answer, Ask, Message, grammar};
 
 use super::support::{
-    Running, ask, executable, file, greenhouse, real_model, start, system_prompt, user,
+    Running, ask, executable, file, greenhouse, keeping, real_model, start, system_prompt, user,
 };
 
 /// A worker that guesses up to so many tokens at once.
@@ -91,6 +91,49 @@ async fn words_of_the_request_are_guessed_and_the_call_is_the_same_in_fewer_runs
     assert!(runs(1) < runs(0), "{} {}", runs(1), runs(0));
     let is_note = |pair: &&[Answer; 2]| pair[1].text.starts_with("note(");
     assert!(answers.iter().filter(is_note).any(|pair| pair[1].usage.guessed_right > 3));
+}
+
+/// What was answered before a restart is guessed behind it, but for what holds a person's own words.
+#[tokio::test]
+async fn answers_of_before_a_restart_are_guessed_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut tools = greenhouse();
+    let note = tools.iter_mut().find(|tool| tool.name == "note").expect("a tool");
+    note.params.get_mut("text").expect("a parameter").verbatim = true;
+    let specs: Vec<_> = tools.iter().collect();
+    let said = ["turn on the pump", "write into the log book that the gutter leaks"];
+    let asked = |words: &str| {
+        let lark = grammar::calls(&specs, 1, Some(&Grounds::of(words)));
+        (vec![system_prompt(&tools), user(words)], lark)
+    };
+    let mut lives = Vec::new();
+    for _ in 0..2 {
+        let running = keeping(folder.path()).await;
+        let mut answers = Vec::new();
+        for words in said {
+            let (messages, lark) = asked(words);
+            answers.push(running.ask_messages(messages, &lark).await.expect("an answer"));
+        }
+        running.stop().await;
+        lives.push(answers);
+    }
+    let [first, second] = [&lives[0], &lives[1]];
+    for (before, after) in first.iter().zip(second) {
+        println!("{}\n  {:?}\n  {:?}", after.text, before.usage, after.usage);
+        assert_eq!(before.text, after.text);
+        assert!((before.confidence - after.confidence).abs() < 0.01, "{before:?} {after:?}");
+    }
+    assert!(first[1].text.starts_with("note("), "{first:?}");
+    let runs = |answers: &[Answer], of: usize| answers[of].usage.decodes;
+    assert!(runs(second, 0) < runs(first, 0), "{first:?} {second:?}");
+    assert_eq!(second[0].usage.guessed, second[0].usage.guessed_right, "it is the same answer");
+    assert!(runs(second, 1) > 2, "its words were not kept");
+    let kept = folder.path().read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let kept: Vec<_> =
+        kept.filter(|path| path.extension().is_some_and(|kind| kind == "answers")).collect();
+    let text = std::fs::read_to_string(&kept[0]).unwrap();
+    let kept: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(kept["answers"].as_array().map(Vec::len), Some(1), "{text}");
 }
 
 #[tokio::test]

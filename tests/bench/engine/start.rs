@@ -17,7 +17,7 @@ use super::pair::{by_model, milliseconds, setting, until_warm};
 use super::peer::Server;
 use super::ratio::{Aim, Sides, short};
 use super::toolset::{Marks, Toolset};
-use super::{Bench, CONTEXT, SAY};
+use super::{Bench, CONTEXT, SAY, worded};
 
 /// How often memory is looked at, for which the kernel walks all pages of a process.
 const LOOK: Duration = Duration::from_millis(50);
@@ -34,8 +34,10 @@ pub(super) async fn measure(bench: &Bench) -> Result<Map<String, Value>> {
     let mut parts = (0.0, 0.0);
     // The first round is not counted: it brings the peer's program and its marks.
     for round in 0..=bench.rounds {
-        let (ours, our_peak) = ours(&mut machine, &mut parts).await?;
-        let (peer, peer_peak) = peer(bench, &tools, &mut marks).await?;
+        // None that was said before a restart: the answer would be guessed whole.
+        let say = worded(SAY[0], round);
+        let (ours, our_peak) = ours(&mut machine, &say, &mut parts).await?;
+        let (peer, peer_peak) = peer(bench, &tools, &say, &mut marks).await?;
         if round > 0 {
             times.add(ours, peer);
             peaks.add(our_peak, peer_peak);
@@ -50,10 +52,10 @@ pub(super) async fn measure(bench: &Bench) -> Result<Map<String, Value>> {
 }
 
 /// Milliseconds to the end of the first command, and the most memory in MiB while more of them were carried out.
-async fn ours(machine: &mut Machine, parts: &mut (f64, f64)) -> Result<(f64, f64)> {
+async fn ours(machine: &mut Machine, say: &str, parts: &mut (f64, f64)) -> Result<(f64, f64)> {
     let begun = Instant::now();
     machine.start_daemon().await;
-    let outcome = machine.ask(SAY[0]).await;
+    let outcome = machine.ask(say).await;
     let first = milliseconds(begun.elapsed());
     ensure!(by_model(&outcome), "the first command was not answered by the model: {outcome:?}");
     // It is told once the worker has gone through a whole ask of its own, which may be after the first command.
@@ -76,7 +78,7 @@ async fn ours(machine: &mut Machine, parts: &mut (f64, f64)) -> Result<(f64, f64
 }
 
 /// The same of the peer, which answers in JSON, without spaces: what is compared is the start.
-async fn peer(bench: &Bench, tools: &Toolset, marks: &mut Marks) -> Result<(f64, f64)> {
+async fn peer(bench: &Bench, tools: &Toolset, say: &str, marks: &mut Marks) -> Result<(f64, f64)> {
     let form = Form::tight_json(&tools.specs);
     let begun = Instant::now();
     let mut server = Server::start(bench, CONTEXT, 1).await?;
@@ -84,7 +86,7 @@ async fn peer(bench: &Bench, tools: &Toolset, marks: &mut Marks) -> Result<(f64,
         server.learn_marks().await?;
         *marks = server.marks.clone();
     }
-    server.complete(&tools.prompt(marks, &[], SAY[0]), &form).await?;
+    server.complete(&tools.prompt(marks, &[], say), &form).await?;
     let first = milliseconds(begun.elapsed());
     let more = async {
         for say in SAY {
