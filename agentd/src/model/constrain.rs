@@ -44,8 +44,8 @@ struct Compiled {
 
 impl Constrainer {
     /// A compiler for a vocabulary. Done once a worker.
-    pub fn new(vocabulary: &TokEnv) -> Result<Self, String> {
-        Ok(Self { factories: Factories::new(vocabulary, limits())?, compiled: Vec::new() })
+    pub fn new(vocabulary: &TokEnv) -> Self {
+        Self { factories: Factories::new(vocabulary, limits()), compiled: Vec::new() }
     }
 
     /// A fresh matcher for a constraint, or why and where it does not compile.
@@ -84,7 +84,7 @@ impl Constrainer {
         })
     }
 
-    fn compile(&self, constraint: &Constraint) -> Result<Matcher, Refusal> {
+    fn compile(&mut self, constraint: &Constraint) -> Result<Matcher, Refusal> {
         constraint.admit()?;
         let is_schema = matches!(constraint, Constraint::JsonSchema(_));
         // A token may be named, so that the vocabulary is needed.
@@ -110,7 +110,7 @@ impl Constrainer {
                 lark(&format!("start: /{}/{NO_FORCING}", regex_to_lark(regex, "")))?
             }
         };
-        let factory = self.factories.best();
+        let factory = self.factories.best().map_err(Refusal::Compiler)?;
         let parser =
             catch_unwind(AssertUnwindSafe(|| factory.create_parser_from_init_default(built)));
         let matcher = Matcher::new(parser);
@@ -207,7 +207,7 @@ mod tests {
     use super::*;
 
     fn constrainer() -> Constrainer {
-        Constrainer::new(&ApproximateTokEnv::single_byte_env()).unwrap()
+        Constrainer::new(&ApproximateTokEnv::single_byte_env())
     }
 
     #[test]
@@ -297,7 +297,7 @@ mod tests {
     /// Writes what a constraint allows, the first of it each time. It takes no longer than the test waits.
     fn write(constraint: &Constraint) -> Result<usize, String> {
         let vocabulary: TokEnv = Arc::new(Forcing(ApproximateTokEnv::single_byte_env()));
-        let mut matcher = Constrainer::new(&vocabulary)?.matcher(constraint)?;
+        let mut matcher = Constrainer::new(&vocabulary).matcher(constraint)?;
         let mut written = 0;
         while written < 300 && !matcher.is_stopped() {
             written += matcher.consume_ff_tokens().len();
@@ -367,7 +367,7 @@ mod tests {
     #[test]
     fn what_others_wrote_is_not_forced_and_what_is_agentds_own_is() {
         let vocabulary: TokEnv = Arc::new(Forcing(ApproximateTokEnv::single_byte_env()));
-        let mut constrainer = Constrainer::new(&vocabulary).unwrap();
+        let mut constrainer = Constrainer::new(&vocabulary);
         let mut forced =
             |constraint| constrainer.matcher(&constraint).unwrap().consume_ff_tokens().len();
         assert_eq!(forced(Constraint::from("start: \"abc\"")), 3);

@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
+use twox_hash::xxhash3_128;
 
 /// The hash of a file, in hex.
 pub fn of_file(path: &Path) -> io::Result<String> {
@@ -16,17 +17,30 @@ pub fn of_file(path: &Path) -> io::Result<String> {
 }
 
 /// The hash of a stream, in hex. `progress` gets the bytes read so far.
-pub fn of_reader(mut stream: impl Read, mut progress: impl FnMut(u64)) -> io::Result<String> {
+pub fn of_reader(stream: impl Read, mut progress: impl FnMut(u64)) -> io::Result<String> {
     let (mut hasher, mut done) = (Sha256::new(), 0);
+    for_each_chunk(stream, |chunk| {
+        hasher.update(chunk);
+        done += chunk.len() as u64;
+        progress(done);
+    })?;
+    Ok(hex(&hasher.finalize()))
+}
+
+/// A checksum of a file, in hex, which tells damage and nothing else: it is ten times as quick as SHA-256, or a hundred times
+/// where the processor has no instructions for that (XXH3, 128 bits).
+pub fn checksum(path: &Path) -> io::Result<String> {
+    let mut hasher = xxhash3_128::Hasher::new();
+    for_each_chunk(File::open(path)?, |chunk| hasher.write(chunk))?;
+    Ok(format!("{:032x}", hasher.finish_128()))
+}
+
+fn for_each_chunk(mut stream: impl Read, mut read: impl FnMut(&[u8])) -> io::Result<()> {
     let mut chunk = vec![0; 256 * 1024];
     loop {
         match stream.read(&mut chunk) {
-            Ok(0) => return Ok(hex(&hasher.finalize())),
-            Ok(n) => {
-                hasher.update(&chunk[..n]);
-                done += n as u64;
-                progress(done);
-            }
+            Ok(0) => return Ok(()),
+            Ok(n) => read(&chunk[..n]),
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),
         }
@@ -81,6 +95,27 @@ mod tests {
         let path = dir.path().join("abc");
         std::fs::write(&path, "abc").unwrap();
         assert_eq!(of_file(&path).unwrap(), ABC);
+    }
+
+    #[test]
+    fn a_checksum_is_that_of_the_algorithms_example_and_tells_any_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        let of = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            checksum(&path).unwrap()
+        };
+        assert_eq!(of(b""), "99aa06d3014798d86001c324468d497f", "as xxHash's authors give it");
+        // Longer than a chunk, so that it is read in parts.
+        let mut bytes = vec![7; 300 * 1024];
+        let whole = of(&bytes);
+        for at in [0, 256 * 1024 - 1, 256 * 1024, 300 * 1024 - 1] {
+            bytes[at] ^= 1;
+            assert_ne!(of(&bytes), whole, "{at}");
+            bytes[at] ^= 1;
+        }
+        assert_eq!(of(&bytes), whole);
+        assert_ne!(of(&bytes[1..]), whole);
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! Makers of automata for one vocabulary: one that is there at once, and one that is quicker in free text.
+//! Makers of automata for one vocabulary: one that any grammar needs, and one that is quicker in free text.
 //!
-//! In free text nearly every token is allowed at nearly every place. Slices of the vocabulary, computed once, spare the
-//! look at each of them; but to compute them takes a third of a worker's start and to keep them 12 MiB, and most commands
-//! have no free text. So they are computed once somebody writes such, beside what is written, and nobody waits for them.
+//! Both copy the vocabulary's tree, and are made by threads. The first one is made beside the rest of a worker's start, and
+//! waited for by its first grammar. In free text nearly every token is allowed at nearly every place: slices of the vocabulary
+//! spare the look at each of them, but take 12 MiB, and most commands have no free text. So the second one is made once
+//! somebody writes such, and nobody waits for it.
 
 use std::thread::JoinHandle;
 
@@ -11,69 +12,90 @@ use llguidance::api::ParserLimits;
 use llguidance::earley::SlicedBiasComputer;
 use llguidance::toktrie::{InferenceCapabilities, TokEnv};
 
-/// Below the threads that decode: the first command shall not be slower for it.
+/// Of who makes the second one, below the threads that decode: what is written meanwhile shall not be slower for it.
 const NICE: i32 = 10;
 
 /// The makers.
 pub(super) struct Factories {
-    plain: ParserFactory,
-    sliced: Sliced,
+    vocabulary: TokEnv,
+    limits: ParserLimits,
+    plain: Factory,
+    sliced: Factory,
 }
 
-enum Sliced {
-    /// Nobody wrote free text yet.
+enum Factory {
+    /// Nobody needs it yet.
     Unwanted,
     Coming(JoinHandle<Result<ParserFactory, String>>),
     There(ParserFactory),
-    /// It could not be made, which costs time alone.
-    Failed,
+    Failed(String),
 }
 
 impl Factories {
     /// Makers whose grammars may cost so much.
-    pub(super) fn new(vocabulary: &TokEnv, limits: ParserLimits) -> Result<Self, String> {
-        Ok(Self { plain: factory(vocabulary, limits, &[])?, sliced: Sliced::Unwanted })
+    pub(super) fn new(vocabulary: &TokEnv, limits: ParserLimits) -> Self {
+        let (own, most) = (vocabulary.clone(), limits.clone());
+        let plain = Factory::made("grammars", move || factory(&own, most, &[]));
+        Self { vocabulary: vocabulary.clone(), limits, plain, sliced: Factory::Unwanted }
     }
 
     /// The vocabulary.
     pub(super) fn vocabulary(&self) -> &TokEnv {
-        self.plain.tok_env()
+        &self.vocabulary
     }
 
-    /// The best maker that is there.
-    pub(super) fn best(&self) -> &ParserFactory {
-        match &self.sliced {
-            Sliced::There(sliced) => sliced,
-            Sliced::Unwanted | Sliced::Coming(_) | Sliced::Failed => &self.plain,
+    /// The best maker that is there; the first one is waited for.
+    pub(super) fn best(&mut self) -> Result<&ParserFactory, String> {
+        self.plain.arrive();
+        match (&self.sliced, &self.plain) {
+            (Factory::There(best), _) | (_, Factory::There(best)) => Ok(best),
+            (_, Factory::Failed(why)) => Err(why.clone()),
+            (_, Factory::Unwanted | Factory::Coming(_)) => Err("it is not made".into()),
         }
     }
 
     /// Says that free text is written. `true`: the maker that is quicker in it is there.
     pub(super) fn want_sliced(&mut self) -> bool {
-        self.sliced = match std::mem::replace(&mut self.sliced, Sliced::Failed) {
-            Sliced::Unwanted => {
-                let (vocabulary, limits) = (self.vocabulary().clone(), self.plain.limits().clone());
-                let slice = move || {
+        match &self.sliced {
+            Factory::Unwanted => {
+                let (vocabulary, limits) = (self.vocabulary.clone(), self.limits.clone());
+                self.sliced = Factory::made("slices", move || {
                     // Best effort, as for the worker itself.
                     let _ = rustix::process::nice(NICE);
                     factory(&vocabulary, limits, &SlicedBiasComputer::general_slices())
-                };
-                let thread = std::thread::Builder::new().name("slices".into()).spawn(slice);
-                thread.map_or(Sliced::Failed, Sliced::Coming)
+                });
             }
-            Sliced::Coming(thread) if thread.is_finished() => {
-                let made = thread.join().unwrap_or_else(|_| Err("its thread broke".into()));
-                made.map_or_else(
-                    |why| {
-                        eprintln!("free text is written more slowly: {why}");
-                        Sliced::Failed
-                    },
-                    Sliced::There,
-                )
+            Factory::Coming(thread) if thread.is_finished() => {
+                self.sliced.arrive();
+                if let Factory::Failed(why) = &self.sliced {
+                    eprintln!("free text is written more slowly: {why}");
+                }
             }
-            other => other,
-        };
-        matches!(self.sliced, Sliced::There(_))
+            Factory::Coming(_) | Factory::There(_) | Factory::Failed(_) => {}
+        }
+        matches!(self.sliced, Factory::There(_))
+    }
+}
+
+impl Factory {
+    /// One that a thread makes.
+    fn made(
+        name: &str,
+        make: impl FnOnce() -> Result<ParserFactory, String> + Send + 'static,
+    ) -> Self {
+        let thread = std::thread::Builder::new().name(name.into()).spawn(make);
+        thread.map_or_else(|e| Self::Failed(format!("no thread can be started: {e}")), Self::Coming)
+    }
+
+    /// Waits for one that is coming.
+    fn arrive(&mut self) {
+        if !matches!(self, Self::Coming(_)) {
+            return;
+        }
+        if let Self::Coming(thread) = std::mem::replace(self, Self::Unwanted) {
+            let made = thread.join().unwrap_or_else(|_| Err("its thread broke".into()));
+            *self = made.map_or_else(Self::Failed, Self::There);
+        }
     }
 }
 
@@ -103,25 +125,26 @@ mod tests {
     #[test]
     fn both_makers_make_the_same_language_and_the_quick_one_is_made_when_it_is_wanted() {
         let vocabulary = ApproximateTokEnv::single_byte_env();
-        let mut plain = Factories::new(&vocabulary, ParserLimits::default()).expect("makers");
-        let mut quick = Factories::new(&vocabulary, ParserLimits::default()).expect("makers");
+        let mut plain = Factories::new(&vocabulary, ParserLimits::default());
+        let mut quick = Factories::new(&vocabulary, ParserLimits::default());
         while !quick.want_sliced() {
-            assert!(!matches!(quick.sliced, Sliced::Failed));
+            assert!(!matches!(quick.sliced, Factory::Failed(_)));
             std::thread::yield_now();
         }
-        let accepts = |factory: &ParserFactory, text: &str| {
+        let accepts = |factories: &mut Factories, text: &str| {
+            let factory = factories.best().expect("a maker");
             let grammar = TopLevelGrammar::from_lark("start: /[a-z ]+/".into());
             let mut matcher = llguidance::Matcher::new(factory.create_parser(grammar));
             let bytes: Vec<u32> = text.bytes().map(u32::from).collect();
             matcher.try_consume_tokens(&bytes).expect("it runs") == bytes.len()
         };
         for text in ["plain words", "Not These"] {
-            assert_eq!(accepts(quick.best(), text), accepts(plain.best(), text), "{text}");
+            assert_eq!(accepts(&mut quick, text), accepts(&mut plain, text), "{text}");
         }
-        assert!(accepts(quick.best(), "a"));
-        assert!(matches!(plain.sliced, Sliced::Unwanted), "nobody said that it is wanted");
+        assert!(accepts(&mut quick, "a"));
+        assert!(matches!(plain.sliced, Factory::Unwanted), "nobody said that it is wanted");
         plain.want_sliced();
-        assert!(accepts(plain.best(), "a"), "nobody waits for it");
-        assert!(!matches!(plain.sliced, Sliced::Unwanted));
+        assert!(accepts(&mut plain, "a"), "nobody waits for it");
+        assert!(!matches!(plain.sliced, Factory::Unwanted));
     }
 }

@@ -55,7 +55,7 @@ fn optional(param: Param, default: impl Into<Value>) -> Param {
 
 /// How many bytes of `text` the grammar takes, and whether it may end there.
 fn taken(grammar: &str, text: &str) -> (usize, bool) {
-    let mut constrainer = Constrainer::new(&ApproximateTokEnv::single_byte_env()).unwrap();
+    let mut constrainer = Constrainer::new(&ApproximateTokEnv::single_byte_env());
     let mut matcher =
         constrainer.matcher(&grammar.into()).unwrap_or_else(|e| panic!("{e} in\n{grammar}"));
     let bytes: Vec<u32> = text.bytes().map(u32::from).collect();

@@ -103,14 +103,15 @@ impl<'m> Engine<'m> {
         let (context, words) = std::thread::scope(|scope| {
             let words = scope.spawn(|| {
                 let vocabulary = Vocabulary::of(shared);
-                Constrainer::new(&vocabulary).map(|constrainer| (vocabulary, constrainer))
+                let constrainer = Constrainer::new(&vocabulary);
+                (vocabulary, constrainer)
             });
             (model.new_context(&loaded.backend, params), words.join())
         });
         let mut context = context.map_err(|e| {
             format!("there is no room for a context of {n_ctx} tokens ({e}): lower model.context")
         })?;
-        let words = words.map_err(|_| "the vocabulary cannot be read".to_owned())?;
+        let words = words.map_err(|_| "the vocabulary cannot be read".to_owned());
         let (vocabulary, constrainer) = words?;
         if let Some((adapter, told)) = &mut loaded.adapter {
             let set = context.lora_adapter_set(adapter, 1.0);

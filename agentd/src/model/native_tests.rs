@@ -43,7 +43,7 @@ fn calls(text: &str) -> Vec<Call> {
 #[track_caller]
 fn accepts(way: Native, text: &str, max_calls: usize, said: Option<&str>) -> bool {
     let vocabulary = ApproximateTokEnv::single_byte_env();
-    let mut constrainer = Constrainer::new(&vocabulary).expect("a constrainer");
+    let mut constrainer = Constrainer::new(&vocabulary);
     let grounds = said.map(Grounds::of);
     let lark = way.calls(&tools(), max_calls, grounds.as_ref());
     let mut matcher = constrainer.matcher(&lark.as_str().into()).expect(&lark);
@@ -145,7 +145,7 @@ fn lists_in_an_answer_are_as_its_grammar_has_them() {
     let call = calls("plan(days=[true, false])");
     let vocabulary = ApproximateTokEnv::single_byte_env();
     for way in ALL {
-        let mut constrainer = Constrainer::new(&vocabulary).expect("a constrainer");
+        let mut constrainer = Constrainer::new(&vocabulary);
         let lark = way.calls(&tools, 1, None);
         let mut matcher = constrainer.matcher(&lark.as_str().into()).expect(&lark);
         let bytes: Vec<u32> = way.written(&call).bytes().map(u32::from).collect();

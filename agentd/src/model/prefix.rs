@@ -2,7 +2,7 @@
 //! compute it again, nor a change to another one and back.
 //!
 //! ```text
-//!  <folder>/<key>-<SHA-256 of the content>.kv     the state
+//!  <folder>/<key>-<checksum of the content>.kv    the state
 //!  <folder>/<key>.prior                           which calls the model likes behind it, as JSON
 //!  <folder>/<model>.answers                       what it answered last, as JSON
 //!  key: model file, adapter, llama.cpp, context size, tokens
@@ -61,6 +61,8 @@ impl Prefixes {
     /// The name of a state.
     pub fn key(&self, n_ctx: u32, tokens: &[i32]) -> String {
         let mut hasher = Sha256::new();
+        // What was kept under SHA-256 is not found, and no damage.
+        hasher.update("xxh3");
         hasher.update(LLAMA);
         hasher.update(&self.model);
         hasher.update(n_ctx.to_le_bytes());
@@ -82,7 +84,7 @@ impl Prefixes {
             let Some(hash) = name.strip_prefix(key).and_then(|rest| rest.strip_prefix('-')) else {
                 continue;
             };
-            if digest::of_file(&path).is_ok_and(|own| own == hash) {
+            if digest::checksum(&path).is_ok_and(|own| own == hash) {
                 found = Some(path);
             } else {
                 eprintln!("the kept state {} is damaged and is computed again", path.display());
@@ -199,7 +201,7 @@ impl Drop for Prefixes {
 fn persist(folder: &Path, key: &str, new: tempfile::NamedTempFile) -> io::Result<()> {
     // llama.cpp opened it by its name, so that this handle knows nothing of what it wrote.
     File::open(new.path())?.sync_all()?;
-    let hash = digest::of_file(new.path())?;
+    let hash = digest::checksum(new.path())?;
     let path = folder.join(format!("{key}-{hash}.{EXTENSION}"));
     new.persist(&path).map_err(|e| e.error)?;
     forget_oldest(folder, &path);

@@ -44,9 +44,6 @@ pub enum ScriptError {
         /// Why, with the line.
         why: String,
     },
-    /// The grammar compiler could not be made.
-    #[error("the grammar compiler cannot be made: {0}")]
-    Compiler(String),
 }
 
 #[derive(Deserialize)]
@@ -107,8 +104,7 @@ impl Script {
             .into_iter()
             .map(|entry| Regex::new(&entry.when).map(|when| Reply { when, entry }));
         let replies = compiled.collect::<Result<_, _>>().map_err(|e| unreadable(e.to_string()))?;
-        let constrainer = Constrainer::new(&ApproximateTokEnv::single_byte_env())
-            .map_err(ScriptError::Compiler)?;
+        let constrainer = Constrainer::new(&ApproximateTokEnv::single_byte_env());
         Ok(Self { replies, constrainer, in_hand: Vec::new() })
     }
 }

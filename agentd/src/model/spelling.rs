@@ -117,7 +117,7 @@ mod tests {
     fn behind_the_bracket(grammar: &str) -> Result<String, Vec<String>> {
         let words = Greedy::env();
         let own = Constraint::Own(grammar.to_owned());
-        let mut matcher = Constrainer::new(&words).unwrap().matcher(&own).unwrap();
+        let mut matcher = Constrainer::new(&words).matcher(&own).unwrap();
         matcher.consume_tokens(&b"go(".map(u32::from)).unwrap();
         assert!(matcher.consume_ff_tokens().is_empty(), "the bracket may be closed at once");
         let text = |token| words.tok_trie().decode_str(&[token]);

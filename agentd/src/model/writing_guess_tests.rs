@@ -112,7 +112,7 @@ fn another_way_of_an_answer_is_guessed_to_go_on_as_the_one_before() {
         _ => vec![(b'x', 0.6), (b'y', 0.4)],
     });
     let own = Constraint::from("start: /[ab], is=[xy]/".to_owned());
-    let matcher = Constrainer::new(&world.vocabulary).unwrap().matcher(&own).unwrap();
+    let matcher = Constrainer::new(&world.vocabulary).matcher(&own).unwrap();
     let mut writing = Writing::new(matcher, Usage::default(), Search::Likeliest, None);
     let (request, mut held, mut pending) = (request(64), Vec::new(), Vec::new());
     assert_eq!(writing.go_on(&request, &mut world.desk(&held, 64, &mut pending)), Ok(true));
@@ -177,7 +177,7 @@ fn what_will_be_forced_of_a_guess_is_foreseen_as_it_is_written() {
     let answer = answer.expect("an answer").text;
     assert_eq!(answer, "set(lamp=off)");
     let own = Constraint::from(grammar.to_owned());
-    let matcher = Constrainer::new(&world.vocabulary).unwrap().matcher(&own).unwrap();
+    let matcher = Constrainer::new(&world.vocabulary).matcher(&own).unwrap();
     let mut writing = Writing::new(matcher, Usage::default(), Search::Likeliest, None);
     let mut pending = Vec::new();
     assert_eq!(writing.go_on(&request(64), &mut world.desk(&[], 64, &mut pending)), Ok(true));
@@ -201,7 +201,7 @@ fn what_will_be_forced_of_a_guess_is_foreseen_as_it_is_written() {
 fn an_answer_is_guessed_along_with_its_prompt_and_only_choices_are_scored() {
     let world = World::new(|_| Vec::new());
     let begun = |grammar: &Constraint, pending: &str| {
-        let matcher = Constrainer::new(&world.vocabulary).unwrap().matcher(grammar).unwrap();
+        let matcher = Constrainer::new(&world.vocabulary).matcher(grammar).unwrap();
         let mut writing = Writing::new(matcher, Usage::default(), Search::of(grammar), None);
         let mut forced = Vec::new();
         let goes_on = writing.go_on(&request(64), &mut world.desk(&[], 64, &mut forced));

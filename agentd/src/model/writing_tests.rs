@@ -58,7 +58,7 @@ impl World {
         max_tokens: u32,
         prior: Option<&Prior>,
     ) -> (Result<Answer, Halt>, Vec<String>) {
-        let mut constrainer = Constrainer::new(&self.vocabulary).expect("a constrainer");
+        let mut constrainer = Constrainer::new(&self.vocabulary);
         let matcher = constrainer.matcher(constraint).expect("it compiles");
         let request = request(max_tokens);
         let known = prior.map(|prior| Arc::new(prior.clone()));
@@ -93,7 +93,7 @@ impl World {
 
     /// An answer that has come to `text`.
     fn begun(&self, constraint: &Constraint, text: &str) -> Writing {
-        let mut constrainer = Constrainer::new(&self.vocabulary).expect("a constrainer");
+        let mut constrainer = Constrainer::new(&self.vocabulary);
         let matcher = constrainer.matcher(constraint).expect("it compiles");
         let mut writing = Writing::new(matcher, Usage::default(), Search::of(constraint), None);
         let (request, mut held, mut pending) = (request(64), Vec::new(), Vec::new());

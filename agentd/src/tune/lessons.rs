@@ -139,7 +139,7 @@ impl Teacher {
         Ok(Self {
             dialect: Dialect::turns(&loaded.model())?,
             end: loaded.model().vocab().eos().0.cast_unsigned(),
-            constrainer: Constrainer::new(&vocabulary)?,
+            constrainer: Constrainer::new(&vocabulary),
             vocabulary,
             loaded,
             max_calls,

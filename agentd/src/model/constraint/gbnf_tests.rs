@@ -6,7 +6,7 @@ use super::*;
 use crate::model::constrain::Constrainer;
 
 fn taken(gbnf: &str, text: &str) -> (usize, bool) {
-    let mut constrainer = Constrainer::new(&ApproximateTokEnv::single_byte_env()).unwrap();
+    let mut constrainer = Constrainer::new(&ApproximateTokEnv::single_byte_env());
     let constraint = Constraint::Gbnf(gbnf.to_owned());
     let lark = to_lark(gbnf);
     let mut matcher =

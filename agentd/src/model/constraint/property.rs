@@ -98,7 +98,7 @@ fn setting(name: &str) -> Option<u64> {
 fn what_is_written_under_any_schema_that_is_taken_is_valid() {
     let schemas = setting("AGENTD_FUZZ_N").unwrap_or(DEFAULT_SCHEMAS);
     let first = setting("AGENTD_FUZZ_SEED").unwrap_or(1);
-    let mut constrainer = Constrainer::new(&ApproximateTokEnv::single_byte_env()).unwrap();
+    let mut constrainer = Constrainer::new(&ApproximateTokEnv::single_byte_env());
     let (mut taken, mut finished, mut unreadable) = (0, 0, 0);
     for seed in (0..schemas).map(|i| first.wrapping_add(i)) {
         let mut rng = Random::new(seed, 0);

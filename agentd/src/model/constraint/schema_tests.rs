@@ -10,7 +10,7 @@ mod property;
 
 /// How many bytes of `text` are taken, and whether it may end there.
 fn taken(schema: &Value, text: &str) -> (usize, bool) {
-    let mut constrainer = Constrainer::new(&ApproximateTokEnv::single_byte_env()).unwrap();
+    let mut constrainer = Constrainer::new(&ApproximateTokEnv::single_byte_env());
     let constraint = Constraint::JsonSchema(schema.clone());
     let mut matcher =
         constrainer.matcher(&constraint).unwrap_or_else(|e| panic!("{e} in {schema}"));
