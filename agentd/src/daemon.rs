@@ -94,6 +94,7 @@ pub async fn run(config: Config) -> Result<()> {
 
     let (mut front, mut middle, mut base, mut last) =
         (Stage::default(), Stage::default(), Stage::default(), Stage::default());
+    // Their workers take longest. Where the database then cannot be opened they end with the daemon.
     let agents = agent::config::all(&config.agent);
     let models = start_models(&agents, &config, &health, &metrics, &mut base)?;
     let opened = Store::open(&config.store, config.policy.commands_waiting, feed.clone())?;

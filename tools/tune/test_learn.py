@@ -19,6 +19,7 @@ try:
     import average
     import train
     from learn import adapter
+    from learn.full import Full
     from learn.lessons import Pack
     from learn.llama import LINEARS, Base, Llama, Lora
 except ModuleNotFoundError as missing:
@@ -131,6 +132,29 @@ class Learn(unittest.TestCase):
         halved = torch.from_numpy(gguf.dequantize(stored.data, stored.tensor_type).copy()) * (4.0 / 8)
         self.assertTrue(torch.allclose(halved, wide.b["0/ffn_up"], atol=1e-3))
 
+    def test_all_weights_begin_as_the_adapter_has_them_and_the_nearest_adapter_is_that_one(self):
+        pack = Pack(LESSON)
+        logits = lambda learnt: self.model.logits(Llama(self.base, learnt).hidden(pack)[pack.at])
+        full = Full(self.base, self.lora)
+        self.assertTrue(torch.allclose(logits(full), logits(self.lora), atol=1e-4))
+        self.assertTrue(torch.allclose(logits(full.nearest(4, None)), logits(full), atol=1e-3))
+        self.assertTrue(torch.allclose(logits(full.nearest(8, 16)), logits(full), atol=1e-3), "more than it has is no harm")
+        train.loss_of(Llama(self.base, full), pack).backward()
+        self.assertEqual(len([weights for weights in full.parameters() if weights.grad.abs().max() > 0]), LAYERS * len(LINEARS))
+
+    def test_no_adapter_of_a_rank_is_nearer_than_the_nearest(self):
+        full = Full(self.base, self.lora)
+        with torch.no_grad():
+            for weights in full.parameters():
+                weights.add_(torch.randn_like(weights), alpha=0.01)
+        for key, weights in full.weights.items():
+            change = weights.detach() - self.base.linear(int(key[0]), key[2:])
+            nearest = full.nearest(2, 3)
+            own = 3 if "ffn" in key else 2
+            self.assertEqual(nearest.a[key].shape[0], own)
+            rest = torch.linalg.svdvals(change)[own:]
+            self.assertAlmostEqual((change - nearest.change(key)).norm().item(), rest.norm().item(), places=4)
+
     def test_an_average_lies_between_two_adapters_though_one_of_them_has_grown(self):
         torch.nn.init.normal_(self.lora.a["0/ffn_up"])
         path, pack = self.folder / "adapter.gguf", Pack(LESSON)
@@ -209,6 +233,12 @@ class Learn(unittest.TestCase):
     def test_it_learns_what_it_is_taught(self):
         log = self.run_training("run", 60)
         self.assertEqual(log[-1]["check_exact"], 1.0)
+
+    def test_all_weights_learn_it_too_and_are_taken_up_again_and_an_adapter_is_written(self):
+        self.run_training("full", 20, "--full", "--rate", 0.005)
+        log = self.run_training("full", 40, "--full", "--rate", 0.005)
+        self.assertEqual(([line["step"] for line in log], log[-1]["check_exact"]), (list(range(2, 42, 2)), 1.0))
+        self.assertEqual(adapter.ranks(self.folder / "full" / "adapter.gguf"), (4, 4))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from learn import adapter
+from learn.full import Full
 from learn.lessons import Lessons, Pack
 from learn.llama import Base, Llama, Lora
 
@@ -20,6 +21,7 @@ EXAMPLES = """examples:
   python3 train.py --model m.gguf --lessons train.jsonl --check check.jsonl --out run --steps 1500
   python3 train.py ... --out run --steps 3000        # goes on where run/checkpoint.pt is; SIGTERM and ^C write it
   python3 train.py ... --from adapter.gguf           # begins with an adapter
+  python3 train.py ... --from adapter.gguf --full --rate 1e-4
 
 The rate rises for --warmup steps, stays, and falls to nothing over the last --decay steps. The state before the
 fall is kept too (run/plateau.pt), so that a longer run can go on from there."""
@@ -35,6 +37,8 @@ def options():
     parser.add_argument("--check", required=True, help="lessons on other toolsets, which are never learnt")
     parser.add_argument("--out", required=True, type=pathlib.Path, help="folder of checkpoints, log and adapter.gguf")
     parser.add_argument("--from", dest="begin", help="an adapter to begin with")
+    parser.add_argument("--full", action="store_true",
+                        help="learn all weights of the linear layers, with a tenth of the usual rate; what is checked and written is the adapter nearest to them")
     parser.add_argument("--rank", type=int, help="of the attention's layers (default: as --from has it, else 32); it may be more than --from has")
     parser.add_argument("--ffn-rank", type=int, help="of the feed-forward layers (default: as --from has it, else --rank)")
     parser.add_argument("--alpha", type=float, help="the adapter counts alpha / rank times (default: as much as --rank)")
@@ -100,16 +104,18 @@ class Run:
         base = Base(of.model)
         begun = adapter.ranks(of.begin) if of.begin else (32, None)
         rank = of.rank or begun[0]
-        self.of, self.lora = of, Lora(base, rank, of.alpha or rank, of.ffn_rank or begun[1])
+        self.of, self.ranks = of, (rank, of.ffn_rank or begun[1])
+        lora = Lora(base, rank, of.alpha or rank, self.ranks[1])
         if of.begin:
-            adapter.load(of.begin, self.lora)
+            adapter.load(of.begin, lora)
+        self.learnt = Full(base, lora) if of.full else lora
         dtype = precision(of.precision)
         print(f"computing in {dtype} on {of.threads} threads", flush=True)
-        self.model = Llama(base, self.lora, dtype)
+        self.model = Llama(base, self.learnt, dtype)
         self.lessons, self.checks = Lessons(of.lessons, of.seed), Lessons(of.check, of.seed)
-        self.optimizer = torch.optim.AdamW(self.lora.parameters(), lr=of.rate, betas=(0.9, 0.99), weight_decay=0.0)
+        self.optimizer = torch.optim.AdamW(self.learnt.parameters(), lr=of.rate, betas=(0.9, 0.99), weight_decay=0.0, fused=of.full)
         self.base_sha256 = hashlib.sha256(pathlib.Path(of.model).read_bytes()).hexdigest()
-        self.average = {name: value.clone() for name, value in self.lora.state_dict().items()}
+        self.average = {name: value.clone() for name, value in self.learnt.state_dict().items()}
         self.step, self.best, self.since_best, self.seconds, self.loss = 0, 0.0, 0, 0.0, None
         self.is_told_to_stop = False
 
@@ -118,7 +124,7 @@ class Run:
         path = self.of.out / "checkpoint.pt"
         if path.exists():
             state = torch.load(path, weights_only=True)
-            self.lora.load_state_dict(state["lora"])
+            self.learnt.load_state_dict(state["lora"])
             # Checkpoints were written without one before.
             self.average = state.get("average") or {name: value.clone() for name, value in state["lora"].items()}
             self.optimizer.load_state_dict(state["optimizer"])
@@ -127,7 +133,7 @@ class Run:
 
     def keep(self, name):
         told = {"step": self.step, "best": self.best, "seconds": self.seconds}
-        torch.save(told | {"lora": self.lora.state_dict(), "average": self.average, "optimizer": self.optimizer.state_dict()}, self.of.out / "new.pt")
+        torch.save(told | {"lora": self.learnt.state_dict(), "average": self.average, "optimizer": self.optimizer.state_dict()}, self.of.out / "new.pt")
         os.replace(self.of.out / "new.pt", self.of.out / name)
 
     def learn(self):
@@ -140,12 +146,12 @@ class Run:
             loss = loss_of(self.model, Pack(self.lessons.at(self.step * self.of.packs + part))) / self.of.packs
             loss.backward()
             total += loss.item()
-        torch.nn.utils.clip_grad_norm_(self.lora.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(self.learnt.parameters(), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad()
         # In the beginning it follows sooner: what it begins with is worth nothing.
         kept = min(self.of.average, (1 + self.step) / (10 + self.step))
-        for name, value in self.lora.state_dict().items():
+        for name, value in self.learnt.state_dict().items():
             self.average[name].lerp_(value, 1 - kept)
         self.loss = total if self.loss is None else 0.95 * self.loss + 0.05 * total
         self.step += 1
@@ -156,9 +162,13 @@ class Run:
 
         A step is one machine's sentences and throws the factors about; their average is near what a falling rate leads to.
         """
-        learning = {name: value.clone() for name, value in self.lora.state_dict().items()}
-        self.lora.load_state_dict(self.average)
-        loss, exact = check(self.model, self.checks)
+        learning = {name: value.clone() for name, value in self.learnt.state_dict().items()}
+        self.learnt.load_state_dict(self.average)
+        lora, model = self.learnt, self.model
+        if self.of.full:
+            lora = self.learnt.nearest(*self.ranks)
+            model = Llama(self.model.base, lora, self.model.dtype)
+        loss, exact = check(model, self.checks)
         line = {"step": self.step, "loss": self.loss, "check_loss": loss, "check_exact": exact, "seconds": round(self.seconds)}
         with open(self.of.out / "log.jsonl", "a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")
@@ -167,8 +177,8 @@ class Run:
         if exact >= self.best:
             self.best = exact
             told = {"steps": self.step, "seconds": round(self.seconds), "seed": self.of.seed, "check_exact": exact}
-            adapter.save(self.of.out / "adapter.gguf", self.lora, told | {"base_sha256": self.base_sha256})
-        self.lora.load_state_dict(learning)
+            adapter.save(self.of.out / "adapter.gguf", lora, told | {"base_sha256": self.base_sha256})
+        self.learnt.load_state_dict(learning)
         self.keep("checkpoint.pt")
 
     def stop(self, *_):

@@ -56,24 +56,28 @@ class Lora(nn.Module):
                 self.a[f"{layer}/{name}"] = nn.Parameter(torch.randn(own, into) / math.sqrt(into))
                 self.b[f"{layer}/{name}"] = nn.Parameter(torch.zeros(out, own))
 
-    def add(self, layer, names, x, y):
-        """Adds to `y` `[n, sum of outs]`, which frozen layers made of `x` `[n, in]`, what the adapter makes of it."""
+    def through(self, layer, names, x, frozen):
+        """What the layers `names`, whose own weights are `frozen` `[sum of outs, in]`, and the adapter make of `x` `[n, in]`."""
         keys = [f"{layer}/{name}" for name in names]
         low = x @ torch.cat([self.a[key] for key in keys]).to(x.dtype).T
         lows = low.split([len(self.a[key]) for key in keys], dim=1)
         parts = [low @ self.b[key].to(x.dtype).T for low, key in zip(lows, keys)]
-        return torch.add(y, torch.cat(parts, dim=1), alpha=self.scale)
+        return torch.add(x @ frozen.T, torch.cat(parts, dim=1), alpha=self.scale)
+
+    def change(self, key):
+        """What the adapter adds to the weights `[out, in]` of a layer."""
+        return self.scale * (self.b[key] @ self.a[key])
 
 
 class Llama:
-    """The model over one pack: a prefix, and many continuations of it that do not see each other.
+    """The model over one pack: a prefix, and many continuations of it that do not see each other. `learnt` is a `Lora` or a `Full`.
 
     Products of matrices and attention are computed in `dtype`; the factors that are learnt, the sum that goes from
     layer to layer, the norms and the loss stay float32.
     """
 
-    def __init__(self, base, lora, dtype=torch.float32):
-        self.base, self.lora, self.dtype = base, lora, dtype
+    def __init__(self, base, learnt, dtype=torch.float32):
+        self.base, self.learnt, self.dtype = base, learnt, dtype
         # Layers that read the same input are one matrix product.
         join = lambda layer, *names: torch.cat([base.linear(layer, name) for name in names]).to(dtype)
         layers = range(base.layers)
@@ -104,14 +108,14 @@ class Llama:
         sizes = (base.heads * self.head, base.kv_heads * self.head, base.kv_heads * self.head)
         for layer in range(base.layers):
             y = self.norm(x, f"blk.{layer}.attn_norm.weight")
-            y = self.lora.add(layer, LINEARS[:3], y, y @ self.qkv[layer].T)
+            y = self.learnt.through(layer, LINEARS[:3], y, self.qkv[layer])
             q, k, v = (part.unflatten(1, (-1, self.head)) for part in y.split(sizes, dim=1))
             y = attend(self.rotate(q, angles), self.rotate(k, angles), v, pack)
-            x = x + self.lora.add(layer, LINEARS[3:4], y, y @ self.attn_output[layer].T)
+            x = x + self.learnt.through(layer, LINEARS[3:4], y, self.attn_output[layer])
             y = self.norm(x, f"blk.{layer}.ffn_norm.weight")
-            gate, up = self.lora.add(layer, LINEARS[4:6], y, y @ self.gate_up[layer].T).chunk(2, dim=1)
+            gate, up = self.learnt.through(layer, LINEARS[4:6], y, self.gate_up[layer]).chunk(2, dim=1)
             y = F.silu(gate) * up
-            x = x + self.lora.add(layer, LINEARS[6:], y, y @ self.down[layer].T)
+            x = x + self.learnt.through(layer, LINEARS[6:], y, self.down[layer])
         return self.norm(x, "output_norm.weight")
 
     def logits(self, hidden):
