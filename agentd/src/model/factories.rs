@@ -47,11 +47,7 @@ impl Factories {
     /// The best maker that is there; the first one is waited for.
     pub(super) fn best(&mut self) -> Result<&ParserFactory, String> {
         self.plain.arrive();
-        match (&self.sliced, &self.plain) {
-            (Factory::There(best), _) | (_, Factory::There(best)) => Ok(best),
-            (_, Factory::Failed(why)) => Err(why.clone()),
-            (_, Factory::Unwanted | Factory::Coming(_)) => Err("it is not made".into()),
-        }
+        self.sliced.there().or_else(|_| self.plain.there())
     }
 
     /// Says that free text is written. `true`: the maker that is quicker in it is there.
@@ -85,6 +81,15 @@ impl Factory {
     ) -> Self {
         let thread = std::thread::Builder::new().name(name.into()).spawn(make);
         thread.map_or_else(|e| Self::Failed(format!("no thread can be started: {e}")), Self::Coming)
+    }
+
+    /// The maker, or why there is none.
+    fn there(&self) -> Result<&ParserFactory, String> {
+        match self {
+            Self::There(factory) => Ok(factory),
+            Self::Failed(why) => Err(why.clone()),
+            Self::Unwanted | Self::Coming(_) => Err("it is not made yet".into()),
+        }
     }
 
     /// Waits for one that is coming.

@@ -7,12 +7,11 @@
 //!         until the grammar is satisfied: choose the best token that it allows, append those that it forces
 //! ```
 //!
-//! This file is what touches the context; [`jobs`](super::jobs) says what happens next. Bounds: prompt and answer fit
+//! This file and [`kept`](super::kept) are what touches the context; [`jobs`](super::jobs) says what happens next. Bounds: prompt and answer fit
 //! the context or the ask is refused, never truncated; between two looks at the clock and at what was cancelled
 //! lies one batch of at most [`CHUNK`] tokens. llama.cpp may abort the process: only the worker calls this.
 
 use std::num::NonZeroU32;
-use std::path::Path;
 use std::sync::Arc;
 
 use llama_cpp_2::context::LlamaContext;
@@ -22,43 +21,39 @@ use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 use toktrie::TokEnv;
 
+use super::Message;
 use super::constrain::Constrainer;
-use super::constraint::Constraint;
 use super::dialect::Dialect;
 use super::draft::Draft;
 use super::jobs::Jobs;
 use super::loaded::Loaded;
 use super::native::Native;
 use super::prefix::Prefixes;
-use super::prior::{Known, Prior};
+use super::prior::Known;
 use super::recall::Recall;
-use super::sequences::{Place, Sequences, WARM};
+use super::sequences::{Place, Sequences};
 use super::thinker::Halt;
 use super::vocabulary::Vocabulary;
-use super::{Alternative, Answer, Message};
 
 /// Tokens of one batch. Larger ones gain nothing on a CPU and make a cancelled ask hold the worker
 /// longer: this many take some 0.7 s on a slow board.
 pub const CHUNK: usize = 64;
 
-/// Static parts of which it is known what is liked behind them: two for each agent.
-const MAX_KNOWN: usize = 16;
-
 /// The engine over a loaded model.
 pub struct Engine<'m> {
     model: &'m LlamaModel,
-    context: LlamaContext<'m>,
+    pub(super) context: LlamaContext<'m>,
     batch: LlamaBatch<'static>,
     dialect: Dialect,
     pub(super) vocabulary: TokEnv,
     pub(super) constrainer: Constrainer,
     pub(super) sequences: Sequences,
     pub(super) jobs: Jobs,
-    /// What is known of the calls behind some static parts, the one that was prepared last at the end; [`MAX_KNOWN`] at most,
+    /// What is known of the calls behind some static parts, the one that was prepared last at the end; [`MAX_KNOWN`](super::kept::MAX_KNOWN) at most,
     /// and the first one goes.
-    known: Vec<Known>,
+    pub(super) known: Vec<Known>,
     /// Where the states of prompts are kept over a restart.
-    prefixes: Option<Prefixes>,
+    pub(super) prefixes: Option<Prefixes>,
     /// The most tokens of an answer that are guessed at once.
     pub(super) guess_tokens: usize,
     /// What was answered not long ago.
@@ -150,27 +145,6 @@ impl<'m> Engine<'m> {
         self.guess_tokens = if goes_back(self.model) { most as usize } else { 0 };
     }
 
-    /// Keeps the states of prompts over a restart, and what was answered last.
-    pub fn keep_prefixes(&mut self, prefixes: Prefixes) {
-        let tokens = self.vocabulary.tok_trie().vocab_size();
-        self.recall = prefixes.answers().map(|kept| Recall::of(kept, tokens)).unwrap_or_default();
-        self.prefixes = Some(prefixes);
-    }
-
-    /// Brings to the disk what is kept over a restart and is not there yet.
-    pub fn keep_answers(&self) {
-        let Some(prefixes) = &self.prefixes else { return };
-        let words = self.vocabulary.tok_trie();
-        // Texts stand between one of these, whatever the model's way to write a call.
-        let has_no_text = |answer: &[LlamaToken]| {
-            let mut tokens = answer.iter().map(|token| words.token(token.0.cast_unsigned()));
-            tokens.all(|bytes| !bytes.iter().any(|byte| b"\"'<".contains(byte)))
-        };
-        if let Err(why) = prefixes.keep_answers(&self.recall.kept(has_no_text)) {
-            eprintln!("what was answered last cannot be kept: {why}");
-        }
-    }
-
     /// How the model wants to be offered tools, where it has a way of its own.
     pub fn native(&self) -> Option<Native> {
         self.dialect.native()
@@ -257,129 +231,7 @@ impl<'m> Engine<'m> {
         self.context.get_logits_ith(at)
     }
 
-    /// Makes what a sequence holds the static part, frees the sequence, and keeps the state on the disk.
-    pub(super) fn warm_from(&mut self, sequence: usize) {
-        let tokens = self.sequences.tokens(sequence).to_vec();
-        self.clear(WARM);
-        self.copy(sequence, WARM, tokens.len());
-        if self.holds(WARM) == tokens.len() {
-            self.sequences.warm(&tokens, Some(sequence));
-            self.keep(&tokens);
-        } else {
-            self.clear(WARM);
-            self.sequences.forget(WARM);
-        }
-        self.clear(sequence);
-        self.sequences.forget(sequence);
-    }
-
-    /// Puts a state that was kept on the disk in the place of the static part. `false`: there is none that can be used, or
-    /// no room for it beside what is under way.
-    pub(super) fn restore(&mut self, tokens: &[LlamaToken]) -> bool {
-        let Some(going) = self.sequences.room_to_warm(tokens.len()) else { return false };
-        let Some(key) = self.key(tokens) else { return false };
-        let found = self.prefixes.as_mut().and_then(|prefixes| prefixes.find(&key));
-        let Some(path) = found else { return false };
-        for sequence in going {
-            self.clear(sequence);
-            self.sequences.forget(sequence);
-        }
-        self.clear(WARM);
-        self.sequences.forget(WARM);
-        let loaded = self.context.state_seq_load_file(&path, number(WARM), tokens.len());
-        // A restore can report success and have put nothing there.
-        if loaded.is_ok_and(|(loaded, _)| loaded == tokens) && self.holds(WARM) == tokens.len() {
-            self.sequences.warm(tokens, None);
-            return true;
-        }
-        self.clear(WARM);
-        false
-    }
-
-    fn keep(&mut self, tokens: &[LlamaToken]) {
-        let Some(key) = self.key(tokens) else { return };
-        let Some(prefixes) = &mut self.prefixes else { return };
-        let context = &self.context;
-        let write = |path: &Path| {
-            let written = context.state_seq_save_file(path, number(WARM), tokens);
-            written.map(drop).map_err(|e| e.to_string())
-        };
-        // Without it the next start only takes longer.
-        if let Err(why) = prefixes.keep(&key, write) {
-            eprintln!("the prompt's state cannot be kept: {why}");
-        }
-    }
-
-    /// Whether it is known, or was kept on the disk, which openings the model likes behind a static part.
-    pub(super) fn knows(&mut self, prefix: &[LlamaToken], openings: &[String]) -> bool {
-        let is_it = |known: &&Known| {
-            known.prefix == prefix
-                && known.prior.as_ref().is_some_and(|prior| prior.is_of(openings))
-        };
-        let known = self.known.iter().find(is_it).cloned().or_else(|| {
-            let kept = self.prefixes.as_ref().zip(self.key(prefix));
-            let kept = kept.and_then(|(prefixes, key)| prefixes.prior(&key));
-            let kept = kept.filter(|prior| prior.is_of(openings));
-            kept.map(|prior| Known { prefix: prefix.to_vec(), prior: Some(Arc::new(prior)) })
-        });
-        let is_known = known.is_some();
-        known.into_iter().for_each(|known| self.note(known));
-        is_known
-    }
-
-    /// Remembers a static part behind which nothing is corrected, so that it is put back when it is wanted.
-    pub(super) fn note_bare(&mut self, prefix: &[LlamaToken]) {
-        if !self.known.iter().any(|known| known.prefix == prefix) {
-            self.note(Known { prefix: prefix.to_vec(), prior: None });
-        }
-    }
-
-    fn note(&mut self, known: Known) {
-        self.known.retain(|other| other.prefix != known.prefix);
-        if self.known.len() >= MAX_KNOWN {
-            self.known.remove(0);
-        }
-        self.known.push(known);
-    }
-
-    /// What is known of the calls behind the static part that a prompt begins with.
-    pub(super) fn known(&self, prompt: &[LlamaToken]) -> Option<&Known> {
-        let begins = self.known.iter().filter(|known| prompt.starts_with(&known.prefix));
-        begins.max_by_key(|known| known.prefix.len())
-    }
-
-    /// Puts the static part that a prompt begins with in its place, where another agent's stands there now and no
-    /// conversation has it: from the disk, which is quicker than to compute it again.
-    pub(super) fn warm_for(&mut self, prompt: &[LlamaToken]) {
-        let Some(known) = self.known(prompt) else { return };
-        let n = known.prefix.len();
-        if self.sequences.longest(prompt) < n.min(prompt.len() - 1) {
-            self.restore(&prompt[..n]);
-        }
-    }
-
-    /// Learns which openings the model likes from its answer to an empty request, and keeps that on the disk.
-    pub(super) fn learn(&mut self, prefix: Vec<LlamaToken>, openings: &Constraint, answer: Answer) {
-        let Constraint::OneOf(openings) = openings else { return };
-        let Answer { text, confidence, alternatives, .. } = answer;
-        let scored = [alternatives, vec![Alternative { text, confidence }]].concat();
-        let prior = Prior::of(openings, &scored);
-        if let Some((prefixes, key)) = self.prefixes.as_ref().zip(self.key(&prefix))
-            && let Err(why) = prefixes.keep_prior(&key, &prior)
-        {
-            eprintln!("what is liked without a request cannot be kept: {why}");
-        }
-        self.note(Known { prefix, prior: Some(Arc::new(prior)) });
-    }
-
-    /// The name of the state of some tokens, where states are kept.
-    fn key(&self, tokens: &[LlamaToken]) -> Option<String> {
-        let prefixes = self.prefixes.as_ref()?;
-        let ids: Vec<i32> = tokens.iter().map(|token| token.0).collect();
-        Some(prefixes.key(self.n_ctx(), &ids))
-    }
-
-    fn copy(&mut self, from: usize, to: usize, tokens: usize) {
+    pub(super) fn copy(&mut self, from: usize, to: usize, tokens: usize) {
         if tokens == 0 {
             return;
         }
@@ -388,13 +240,13 @@ impl<'m> Engine<'m> {
         let _ = self.context.copy_kv_cache_seq(number(from), number(to), Some(0), until);
     }
 
-    fn clear(&mut self, sequence: usize) {
+    pub(super) fn clear(&mut self, sequence: usize) {
         // To remove a whole sequence does not fail.
         let _ = self.context.clear_kv_cache_seq(u32::try_from(sequence).ok(), None, None);
     }
 
     /// How many tokens the context holds of a sequence.
-    fn holds(&self, sequence: usize) -> usize {
+    pub(super) fn holds(&self, sequence: usize) -> usize {
         usize::try_from(self.context.kv_cache_seq_pos_max(number(sequence)) + 1).unwrap_or(0)
     }
 }
@@ -405,6 +257,6 @@ fn goes_back(model: &LlamaModel) -> bool {
 }
 
 /// A count as llama.cpp takes it. None here comes near the bound: a context has some thousand tokens.
-fn number(n: usize) -> i32 {
+pub(super) fn number(n: usize) -> i32 {
     i32::try_from(n).unwrap_or(i32::MAX)
 }

@@ -11,6 +11,7 @@
 
 pub mod adapter;
 mod advance;
+mod answers;
 pub mod bar;
 pub mod board;
 pub mod built_in;
@@ -32,6 +33,7 @@ mod handle;
 mod in_hand;
 mod job;
 mod jobs;
+mod kept;
 pub mod kernels;
 pub mod ladder;
 mod launch;

@@ -4,14 +4,12 @@
 //! ```text
 //!  <folder>/<key>-<checksum of the content>.kv    the state
 //!  <folder>/<key>.prior                           which calls the model likes behind it, as JSON
-//!  <folder>/<model>.answers                       what it answered last, as JSON
 //!  key: model file, adapter, llama.cpp, context size, tokens
 //! ```
 //!
 //! A file is written under another name and renamed, so that it is there whole or not at all; what the disk has
 //! damaged since does not match its name, and is removed instead of loaded: a damaged state could end the
-//! process. Bound: [`KEPT`] states; the oldest goes first, and takes with it what is liked behind it. Answers are kept of
-//! [`KEPT_ANSWERS`] models, those that ended last; they are guesses only, and damaged ones are none.
+//! process. Bound: [`KEPT`] states; the oldest goes first, and takes with it what is liked behind it.
 //!
 //! A card takes up to a second to write a state down, in which nobody would be answered: a thread waits for it.
 
@@ -25,29 +23,23 @@ use sha2::{Digest as _, Sha256};
 
 use super::digest;
 use super::prior::Prior;
-use super::recall::Kept;
 
 /// Files that are kept: two prompts of as many agents as there may be, and some of the config before.
 pub const KEPT: usize = 20;
-/// Models whose last answers are kept.
-const KEPT_ANSWERS: usize = 4;
-/// Longer files of answers are not read: 32 answers of 256 tokens have half of it.
-const MAX_ANSWERS_BYTES: u64 = 128 * 1024;
 /// The version of llama.cpp's crate, of which another one may compute another state.
 const LLAMA: &str = "llama-cpp-sys-2 0.1.161";
 /// Hex digits of a key.
-const KEY_CHARS: usize = 32;
+pub(super) const KEY_CHARS: usize = 32;
 const EXTENSION: &str = "kv";
 const PRIOR: &str = "prior";
-const ANSWERS: &str = "answers";
 /// Begins the name of a file that is being written; the number of the process follows.
 const UNFINISHED: &str = "new-";
 
 /// The kept states of one model.
 #[derive(Debug)]
 pub struct Prefixes {
-    folder: PathBuf,
-    model: String,
+    pub(super) folder: PathBuf,
+    pub(super) model: String,
     /// The key of the state that is on its way to the disk, and who waits for that; one at most.
     settling: Option<(String, JoinHandle<()>)>,
 }
@@ -143,34 +135,8 @@ impl Prefixes {
         Ok(())
     }
 
-    /// What the model answered last, if it is known and can be read.
-    pub(super) fn answers(&self) -> Option<Kept> {
-        let path = self.answers_path();
-        path.metadata().ok().filter(|meta| meta.len() <= MAX_ANSWERS_BYTES)?;
-        serde_json::from_slice(&std::fs::read(path).ok()?).ok()
-    }
-
-    /// Keeps what the model answered last. What a power cut takes of it costs time alone.
-    pub(super) fn keep_answers(&self, answers: &Kept) -> io::Result<()> {
-        std::fs::create_dir_all(&self.folder)?;
-        let mut new = self.unfinished()?;
-        serde_json::to_writer(&mut new, answers)?;
-        let path = self.answers_path();
-        new.persist(&path)?;
-        newest_first(&self.folder, ANSWERS, &path).iter().skip(KEPT_ANSWERS).for_each(|path| {
-            let _ = std::fs::remove_file(path);
-        });
-        Ok(())
-    }
-
-    fn answers_path(&self) -> PathBuf {
-        let mut name = digest::hex(&Sha256::digest(&self.model));
-        name.truncate(KEY_CHARS);
-        self.folder.join(name).with_extension(ANSWERS)
-    }
-
     /// A file that is not there yet. Its name says whose it is: two workers may share the folder.
-    fn unfinished(&self) -> io::Result<tempfile::NamedTempFile> {
+    pub(super) fn unfinished(&self) -> io::Result<tempfile::NamedTempFile> {
         let prefix = format!("{UNFINISHED}{}-", std::process::id());
         tempfile::Builder::new().prefix(&prefix).tempfile_in(&self.folder)
     }
@@ -210,7 +176,7 @@ fn persist(folder: &Path, key: &str, new: tempfile::NamedTempFile) -> io::Result
 
 /// The files of a kind, the newest one first: `new` was just kept, whatever the clock says, which a board without a battery
 /// may have set back.
-fn newest_first(folder: &Path, extension: &str, new: &Path) -> Vec<PathBuf> {
+pub(super) fn newest_first(folder: &Path, extension: &str, new: &Path) -> Vec<PathBuf> {
     let age = |path: &PathBuf| {
         path.metadata().and_then(|meta| meta.modified()).unwrap_or(SystemTime::UNIX_EPOCH)
     };
@@ -275,36 +241,6 @@ mod tests {
         ] {
             assert_eq!(prefixes.find(&other), None);
         }
-    }
-
-    #[test]
-    fn answers_are_kept_for_each_model_of_the_last_few_and_not_read_where_they_are_too_long() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let of = |model: usize| Prefixes::new(folder.path().join("prefixes"), &model.to_string());
-        let answers = |text: &str| serde_json::from_str::<Kept>(text).expect("answers");
-        let told = |model| of(model).answers().map(|kept| serde_json::to_string(&kept).unwrap());
-        assert_eq!(told(0), None);
-        let first = r#"{"answers":[[18446744073709551615,[1,2]],[3,[4]]]}"#;
-        of(0).keep_answers(&answers(first)).expect("kept");
-        assert_eq!(told(0).as_deref(), Some(first));
-        assert_eq!(told(1), None);
-        let none = r#"{"answers":[]}"#;
-        for model in 1..KEPT_ANSWERS {
-            of(model).keep_answers(&answers(none)).expect("kept");
-        }
-        assert!(told(0).is_some());
-        let file = File::options().write(true).open(of(0).answers_path()).expect("the file");
-        file.set_modified(SystemTime::UNIX_EPOCH).expect("its time is set");
-        of(KEPT_ANSWERS).keep_answers(&answers(none)).expect("kept");
-        assert_eq!(told(0), None, "it ended longest ago");
-        assert!((1..=KEPT_ANSWERS).all(|model| told(model).is_some()));
-        for (bytes, is_read) in [(MAX_ANSWERS_BYTES, true), (MAX_ANSWERS_BYTES + 1, false)] {
-            let blank = " ".repeat(bytes as usize - none.len());
-            std::fs::write(of(1).answers_path(), format!("{none}{blank}")).expect("written");
-            assert_eq!(told(1).is_some(), is_read, "{bytes}");
-        }
-        std::fs::write(of(1).answers_path(), "{").expect("written");
-        assert_eq!(told(1), None, "what is damaged is nothing to guess by");
     }
 
     #[test]

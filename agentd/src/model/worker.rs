@@ -206,9 +206,7 @@ fn work(
         native: engine.native(),
     };
     tell(out, &ready)?;
-    serve(&mut engine, asks, signals, out)?;
-    engine.keep_answers();
-    Ok(())
+    serve(&mut engine, asks, signals, out).map(|()| engine.keep_answers())
 }
 
 /// Tells the supervisor how far the load is, each percent once; leaves off when told to stop.

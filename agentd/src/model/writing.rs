@@ -27,8 +27,8 @@ use super::{Alternative, Answer, Usage};
 
 /// A text has to be copied where its grammar admits so few tokens: the parts of the next word, in all ways to cut it.
 const NARROW: usize = 32;
-/// The most tokens of free text that are guessed the first time, and the fewest that are copied: as many as a second one
-/// alone costs where the model is small.
+/// The most tokens of free text that are guessed the first time. Where there is room no fewer are copied: three cost hardly
+/// more than one where the model is small.
 const FIRST_TRUST: usize = 3;
 /// Free text is copied where so many of its last tokens stood together before; where it went on otherwise, twice as many.
 const FIRST_ALIKE: usize = 3;
