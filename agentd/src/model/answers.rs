@@ -5,20 +5,14 @@
 //!  <folder>/<model>.answers    as JSON
 //! ```
 //!
-//! Bound: those of [`MODELS`] models, the ones that ended last, of [`MAX_BYTES`] each. They are guesses only: damaged ones are
-//! none, and what a power cut takes of them costs time alone.
+//! Bound: those of as many models as [`prefix`](super::prefix) says, the ones that ended last, of [`MAX_BYTES`] each. They are
+//! guesses only: damaged ones are none.
 
 use std::io;
-use std::path::PathBuf;
 
-use sha2::{Digest as _, Sha256};
-
-use super::digest;
-use super::prefix::{KEY_CHARS, Prefixes, newest_first};
+use super::prefix::Prefixes;
 use super::recall::Kept;
 
-/// Models whose last answers are kept.
-const MODELS: usize = 4;
 /// Longer files are not read: 32 answers of 256 tokens have half of it.
 const MAX_BYTES: u64 = 128 * 1024;
 const EXTENSION: &str = "answers";
@@ -26,28 +20,12 @@ const EXTENSION: &str = "answers";
 impl Prefixes {
     /// What the model answered last, if it is known and can be read.
     pub(super) fn answers(&self) -> Option<Kept> {
-        let path = self.answers_path();
-        path.metadata().ok().filter(|meta| meta.len() <= MAX_BYTES)?;
-        serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+        serde_json::from_slice(&self.of_model(EXTENSION, MAX_BYTES)?).ok()
     }
 
     /// Keeps what the model answered last.
     pub(super) fn keep_answers(&self, answers: &Kept) -> io::Result<()> {
-        std::fs::create_dir_all(&self.folder)?;
-        let mut new = self.unfinished()?;
-        serde_json::to_writer(&mut new, answers)?;
-        let path = self.answers_path();
-        new.persist(&path)?;
-        for oldest in newest_first(&self.folder, EXTENSION, &path).iter().skip(MODELS) {
-            let _ = std::fs::remove_file(oldest);
-        }
-        Ok(())
-    }
-
-    fn answers_path(&self) -> PathBuf {
-        let mut name = digest::hex(&Sha256::digest(&self.model));
-        name.truncate(KEY_CHARS);
-        self.folder.join(name).with_extension(EXTENSION)
+        self.keep_of_model(EXTENSION, &serde_json::to_vec(answers)?)
     }
 }
 
@@ -56,6 +34,7 @@ mod tests {
     use std::fs::File;
     use std::time::SystemTime;
 
+    use super::super::prefix::MODELS;
     use super::*;
 
     #[test]
@@ -74,17 +53,19 @@ mod tests {
             of(model).keep_answers(&answers(none)).expect("kept");
         }
         assert!(told(0).is_some());
-        let file = File::options().write(true).open(of(0).answers_path()).expect("the file");
+        let file =
+            File::options().write(true).open(of(0).path_of_model(EXTENSION)).expect("the file");
         file.set_modified(SystemTime::UNIX_EPOCH).expect("its time is set");
         of(MODELS).keep_answers(&answers(none)).expect("kept");
         assert_eq!(told(0), None, "it ended longest ago");
         assert!((1..=MODELS).all(|model| told(model).is_some()));
         for (bytes, is_read) in [(MAX_BYTES, true), (MAX_BYTES + 1, false)] {
             let blank = " ".repeat(bytes as usize - none.len());
-            std::fs::write(of(1).answers_path(), format!("{none}{blank}")).expect("written");
+            std::fs::write(of(1).path_of_model(EXTENSION), format!("{none}{blank}"))
+                .expect("written");
             assert_eq!(told(1).is_some(), is_read, "{bytes}");
         }
-        std::fs::write(of(1).answers_path(), "{").expect("written");
+        std::fs::write(of(1).path_of_model(EXTENSION), "{").expect("written");
         assert_eq!(told(1), None, "what is damaged is nothing to guess by");
     }
 }

@@ -27,12 +27,24 @@ pub fn of_reader(stream: impl Read, mut progress: impl FnMut(u64)) -> io::Result
     Ok(hex(&hasher.finalize()))
 }
 
+/// Hex digits of a checksum.
+pub(super) const CHECKSUM_CHARS: usize = 32;
+
 /// A checksum of a file, in hex, which tells damage and nothing else: it is ten times as quick as SHA-256, or a hundred times
 /// where the processor has no instructions for that (XXH3, 128 bits).
 pub fn checksum(path: &Path) -> io::Result<String> {
     let mut hasher = xxhash3_128::Hasher::new();
     for_each_chunk(File::open(path)?, |chunk| hasher.write(chunk))?;
-    Ok(format!("{:032x}", hasher.finish_128()))
+    Ok(checksum_in_hex(hasher.finish_128()))
+}
+
+/// The same of some bytes.
+pub(super) fn checksum_of(bytes: &[u8]) -> String {
+    checksum_in_hex(xxhash3_128::Hasher::oneshot(bytes))
+}
+
+fn checksum_in_hex(checksum: u128) -> String {
+    format!("{checksum:0CHECKSUM_CHARS$x}")
 }
 
 fn for_each_chunk(mut stream: impl Read, mut read: impl FnMut(&[u8])) -> io::Result<()> {
@@ -103,7 +115,9 @@ mod tests {
         let path = dir.path().join("state");
         let of = |bytes: &[u8]| {
             std::fs::write(&path, bytes).unwrap();
-            checksum(&path).unwrap()
+            let checksum = checksum(&path).unwrap();
+            assert_eq!(checksum_of(bytes), checksum);
+            checksum
         };
         assert_eq!(of(b""), "99aa06d3014798d86001c324468d497f", "as xxHash's authors give it");
         // Longer than a chunk, so that it is read in parts.

@@ -1,4 +1,4 @@
-//! Which of the processor's abilities llama.cpp uses.
+//! Which of the processor's abilities llama.cpp uses, and how many of its cores.
 //!
 //! One program for all arm64 boards may use only what all of them have, and is several times slower than it could be on
 //! one that can multiply bytes (dotprod: Raspberry Pi 5, Jetson Orin; i8mm: newer ones). In a build with the feature
@@ -35,9 +35,26 @@ fn of_maps(maps: &str) -> Option<&str> {
     maps.lines().find_map(|line| line.rsplit_once("/libggml-cpu-")?.1.strip_suffix(".so"))
 }
 
+/// How many threads decode where nobody says it.
+pub(super) fn threads() -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    threads_of(u32::try_from(cores).unwrap_or(u32::MAX))
+}
+
+/// On four cores and more one stays free, so that the board answers while the model thinks.
+fn threads_of(cores: u32) -> u32 {
+    if cores >= 4 { cores - 1 } else { cores.max(1) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_core_stays_free_on_four_and_none_on_fewer() {
+        let threads: Vec<u32> = [0, 1, 2, 3, 4, 8].into_iter().map(threads_of).collect();
+        assert_eq!(threads, [1, 1, 2, 3, 3, 7]);
+    }
 
     #[test]
     fn the_generation_is_read_off_the_library_that_is_mapped() {

@@ -34,6 +34,7 @@ use super::recall::Recall;
 use super::sequences::{Place, Sequences};
 use super::thinker::Halt;
 use super::vocabulary::Vocabulary;
+use super::words::Ahead;
 
 /// Tokens of one batch. Larger ones gain nothing on a CPU and make a cancelled ask hold the worker
 /// longer: this many take some 0.7 s on a slow board.
@@ -72,12 +73,13 @@ pub(super) struct Part {
 
 impl<'m> Engine<'m> {
     /// An engine over the model. `threads` decode; `n_ctx` is the context's size in tokens, which up to `asks` asks
-    /// at once share.
+    /// at once share; `ahead` is the vocabulary, where it was made ready while the model was loaded.
     pub fn new(
         loaded: &'m mut Loaded,
         n_ctx: u32,
         threads: u32,
         asks: u32,
+        ahead: Option<Ahead>,
     ) -> Result<Self, String> {
         let model = loaded.model.as_ref();
         let threads = i32::try_from(threads).map_err(|_| "too many threads".to_owned())?;
@@ -96,10 +98,13 @@ impl<'m> Engine<'m> {
         // The vocabulary is read while the context is made: both take a while, and need nothing of one another.
         let shared = Arc::clone(&loaded.model);
         let (context, words) = std::thread::scope(|scope| {
-            let words = scope.spawn(|| {
-                let vocabulary = Vocabulary::of(shared);
-                let constrainer = Constrainer::new(&vocabulary);
-                (vocabulary, constrainer)
+            let words = scope.spawn(|| match ahead {
+                Some(ahead) => ahead.of(&shared),
+                None => {
+                    let vocabulary: TokEnv = Vocabulary::of(shared);
+                    let constrainer = Constrainer::new(&vocabulary);
+                    (vocabulary, constrainer)
+                }
             });
             (model.new_context(&loaded.backend, params), words.join())
         });

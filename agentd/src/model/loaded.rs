@@ -12,6 +12,7 @@ use super::devices::{self, Device, Plan};
 use super::draft;
 use super::kernels;
 use super::llama::Engine;
+use super::words::Ahead;
 
 /// A model that is in memory.
 pub struct Loaded {
@@ -90,9 +91,16 @@ impl Loaded {
         Arc::clone(&self.model)
     }
 
-    /// An engine over the model: `threads` decode, and up to `asks` asks share a context of `n_ctx` tokens.
-    pub fn engine(&mut self, n_ctx: u32, threads: u32, asks: u32) -> Result<Engine<'_>, String> {
-        Engine::new(self, n_ctx, threads, asks)
+    /// An engine over the model: `threads` decode, and up to `asks` asks share a context of `n_ctx` tokens. `ahead` is its
+    /// vocabulary, where that was made ready while the model was loaded.
+    pub fn engine(
+        &mut self,
+        n_ctx: u32,
+        threads: u32,
+        asks: u32,
+        ahead: Option<Ahead>,
+    ) -> Result<Engine<'_>, String> {
+        Engine::new(self, n_ctx, threads, asks, ahead)
     }
 }
 

@@ -70,6 +70,7 @@ pub mod thinker;
 pub mod tuned;
 pub mod variant;
 pub mod vocabulary;
+pub mod words;
 pub mod worker;
 mod writing;
 

@@ -4,17 +4,19 @@
 //! ```text
 //!  <folder>/<key>-<checksum of the content>.kv    the state
 //!  <folder>/<key>.prior                           which calls the model likes behind it, as JSON
+//!  <folder>/<model>.answers, <model>.words        what is kept of the model itself
 //!  key: model file, adapter, llama.cpp, context size, tokens
 //! ```
 //!
 //! A file is written under another name and renamed, so that it is there whole or not at all; what the disk has
 //! damaged since does not match its name, and is removed instead of loaded: a damaged state could end the
-//! process. Bound: [`KEPT`] states; the oldest goes first, and takes with it what is liked behind it.
+//! process. Bound: [`KEPT`] states; the oldest goes first, and takes with it what is liked behind it; of [`MODELS`] models what is
+//! kept of them itself.
 //!
 //! A card takes up to a second to write a state down, in which nobody would be answered: a thread waits for it.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::SystemTime;
@@ -29,7 +31,9 @@ pub const KEPT: usize = 20;
 /// The version of llama.cpp's crate, of which another one may compute another state.
 const LLAMA: &str = "llama-cpp-sys-2 0.1.161";
 /// Hex digits of a key.
-pub(super) const KEY_CHARS: usize = 32;
+const KEY_CHARS: usize = 32;
+/// Models of which more is kept than states.
+pub(super) const MODELS: usize = 4;
 const EXTENSION: &str = "kv";
 const PRIOR: &str = "prior";
 /// Begins the name of a file that is being written; the number of the process follows.
@@ -38,8 +42,8 @@ const UNFINISHED: &str = "new-";
 /// The kept states of one model.
 #[derive(Debug)]
 pub struct Prefixes {
-    pub(super) folder: PathBuf,
-    pub(super) model: String,
+    folder: PathBuf,
+    model: String,
     /// The key of the state that is on its way to the disk, and who waits for that; one at most.
     settling: Option<(String, JoinHandle<()>)>,
 }
@@ -135,8 +139,34 @@ impl Prefixes {
         Ok(())
     }
 
+    /// What was kept of the model itself, of a kind, if it has so many bytes at most and can be read.
+    pub(super) fn of_model(&self, kind: &str, most: u64) -> Option<Vec<u8>> {
+        let path = self.path_of_model(kind);
+        path.metadata().ok().filter(|meta| meta.len() <= most)?;
+        std::fs::read(path).ok()
+    }
+
+    /// Keeps something of the model itself, which a power cut may take: that costs time alone.
+    pub(super) fn keep_of_model(&self, kind: &str, content: &[u8]) -> io::Result<()> {
+        std::fs::create_dir_all(&self.folder)?;
+        let mut new = self.unfinished()?;
+        new.write_all(content)?;
+        let path = self.path_of_model(kind);
+        new.persist(&path)?;
+        for oldest in newest_first(&self.folder, kind, &path).iter().skip(MODELS) {
+            let _ = std::fs::remove_file(oldest);
+        }
+        Ok(())
+    }
+
+    pub(super) fn path_of_model(&self, kind: &str) -> PathBuf {
+        let mut name = digest::hex(&Sha256::digest(format!("{LLAMA}{}", self.model)));
+        name.truncate(KEY_CHARS);
+        self.folder.join(name).with_extension(kind)
+    }
+
     /// A file that is not there yet. Its name says whose it is: two workers may share the folder.
-    pub(super) fn unfinished(&self) -> io::Result<tempfile::NamedTempFile> {
+    fn unfinished(&self) -> io::Result<tempfile::NamedTempFile> {
         let prefix = format!("{UNFINISHED}{}-", std::process::id());
         tempfile::Builder::new().prefix(&prefix).tempfile_in(&self.folder)
     }
@@ -176,7 +206,7 @@ fn persist(folder: &Path, key: &str, new: tempfile::NamedTempFile) -> io::Result
 
 /// The files of a kind, the newest one first: `new` was just kept, whatever the clock says, which a board without a battery
 /// may have set back.
-pub(super) fn newest_first(folder: &Path, extension: &str, new: &Path) -> Vec<PathBuf> {
+fn newest_first(folder: &Path, extension: &str, new: &Path) -> Vec<PathBuf> {
     let age = |path: &PathBuf| {
         path.metadata().and_then(|meta| meta.modified()).unwrap_or(SystemTime::UNIX_EPOCH)
     };

@@ -6,11 +6,13 @@
 //!
 //! Bound: the trie holds each token's bytes once, a few MiB for 50 000 tokens; it is built once.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
-use toktrie::{TokEnv, TokRxInfo, TokTrie, TokenId, TokenizerEnv};
+use toktrie::{TokRxInfo, TokTrie, TokenId, TokenizerEnv};
+
+use super::words::{Told, Words};
 
 /// A character that no word begins with. Put before a text, it takes the space that SentencePiece
 /// models put before every text, and is cut off again.
@@ -22,23 +24,44 @@ const PROBES: &[&str] =
 
 /// A model's vocabulary.
 pub struct Vocabulary {
-    model: Arc<LlamaModel>,
+    /// Who tokenizes. What is made ready ahead of its model gets it before there is a text.
+    model: OnceLock<Arc<LlamaModel>>,
     trie: TokTrie,
-    /// The marker's tokens, where texts must be tokenized behind it.
-    marker: Option<Vec<LlamaToken>>,
-    canonical: bool,
+    told: Told,
 }
 
 impl Vocabulary {
     /// Reads the vocabulary and probes the tokenizer.
-    pub fn of(model: Arc<LlamaModel>) -> TokEnv {
-        let mut vocabulary = Self { trie: trie(&model), model, marker: None, canonical: true };
+    pub fn of(model: Arc<LlamaModel>) -> Arc<Self> {
+        let mut vocabulary = Self::without_model(&words_of(&model));
+        vocabulary.model = OnceLock::from(Arc::clone(&model));
         if !vocabulary.spells_probes() {
-            let marker = vocabulary.model.vocab().tokenize(MARKER.as_bytes(), false, false);
-            vocabulary.marker = Some(marker);
-            vocabulary.canonical = vocabulary.spells_probes();
+            let marker = model.vocab().tokenize(MARKER.as_bytes(), false, false);
+            vocabulary.told.marker = Some(ids(&marker));
+            vocabulary.told.canonical = vocabulary.spells_probes();
         }
         Arc::new(vocabulary)
+    }
+
+    /// What was read and probed before, of a model that is not there yet.
+    pub(super) fn without_model(Words { words, told }: &Words) -> Self {
+        let count = u32::try_from(words.len()).unwrap_or(u32::MAX);
+        let trie = TokTrie::from(&TokRxInfo::new(count, told.ends[0]), words);
+        let trie = trie.with_eos_tokens(&told.ends);
+        Self { model: OnceLock::new(), trie, told: told.clone() }
+    }
+
+    /// Gives it the model that it was read from. `false`: it is of another one.
+    pub(super) fn belongs_to(&self, model: &Arc<LlamaModel>) -> bool {
+        let count = usize::try_from(model.vocab().n_tokens()).ok();
+        count == Some(self.trie.vocab_size()) && self.model.set(Arc::clone(model)).is_ok()
+    }
+
+    /// What there is to know of it without its model.
+    pub(super) fn words(&self) -> Words {
+        let tokens = 0..u32::try_from(self.trie.vocab_size()).unwrap_or(u32::MAX);
+        let words = tokens.map(|token| self.trie.token(token).to_vec()).collect();
+        Words { words, told: self.told.clone() }
     }
 
     fn spells_probes(&self) -> bool {
@@ -46,13 +69,16 @@ impl Vocabulary {
     }
 
     fn tokenize_text(&self, text: &str) -> Vec<TokenId> {
-        let vocab = self.model.vocab();
-        let Some(marker) = &self.marker else {
+        let Some(model) = self.model.get() else {
+            return self.trie.greedy_tokenize(text.as_bytes());
+        };
+        let vocab = model.vocab();
+        let Some(marker) = &self.told.marker else {
             return ids(&vocab.tokenize(text.as_bytes(), false, false));
         };
-        let tokens = vocab.tokenize(format!("{MARKER}{text}").as_bytes(), false, false);
+        let tokens = ids(&vocab.tokenize(format!("{MARKER}{text}").as_bytes(), false, false));
         match tokens.strip_prefix(marker.as_slice()) {
-            Some(tokens) => ids(tokens),
+            Some(tokens) => tokens.to_vec(),
             // The marker melted into the text: spell it by the longest tokens, as the trie sees them.
             None => self.trie.greedy_tokenize(text.as_bytes()),
         }
@@ -70,7 +96,7 @@ impl TokenizerEnv for Vocabulary {
     }
 
     fn tokenize_is_canonical(&self) -> bool {
-        self.canonical
+        self.told.canonical
     }
 }
 
@@ -78,7 +104,8 @@ fn ids(tokens: &[LlamaToken]) -> Vec<TokenId> {
     tokens.iter().map(|token| token.0.cast_unsigned()).collect()
 }
 
-fn trie(model: &LlamaModel) -> TokTrie {
+/// The vocabulary as a model that was just loaded tells it, before its tokenizer was probed.
+fn words_of(model: &LlamaModel) -> Words {
     let vocab = model.vocab();
     let end = if vocab.eot().0 < 0 { vocab.eos() } else { vocab.eot() };
     // A model may end an answer with any of several tokens, and the first one is what the trie calls
@@ -100,6 +127,5 @@ fn trie(model: &LlamaModel) -> TokTrie {
         }
         words.push(bytes);
     }
-    let count = u32::try_from(words.len()).unwrap_or(u32::MAX);
-    TokTrie::from(&TokRxInfo::new(count, ends[0]), &words).with_eos_tokens(&ends)
+    Words { words, told: Told { ends, marker: None, canonical: true } }
 }

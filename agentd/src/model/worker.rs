@@ -30,7 +30,8 @@ use super::needs::{Memory, Needs, budget};
 use super::prefix::Prefixes;
 use super::scripted::Script;
 use super::thinker::{Broken, Request, Signals, Thinker};
-use super::{built_in, devices, digest, gguf};
+use super::words::Ahead;
+use super::{built_in, devices, digest, gguf, kernels};
 
 /// In the place of an adapter's file: not even the built-in one.
 pub const NO_ADAPTER: &str = "none";
@@ -166,7 +167,8 @@ fn work(
         .map_or(needs, |beside| needs.and(beside))
         .fit(Memory::now(), budget(args.memory_mib))
         .map_err(|why| unusable(format!("{}{both}: {why}", path.display())))?;
-    let threads = if args.threads == 0 { default_threads(cores()) } else { args.threads };
+    let threads = if args.threads == 0 { kernels::threads() } else { args.threads };
+    let ahead = args.prefixes.as_deref().and_then(|folder| Ahead::begin(folder, path));
     let digest = hash_beside(path);
     let reporter = reporter(out, signals)?;
     let (mut loaded, plan) = Loaded::from_file(path, reporter, |devices| {
@@ -191,7 +193,8 @@ fn work(
             )));
         }
     }
-    let mut engine = loaded.engine(args.context, threads, args.parallel.get()).map_err(unusable)?;
+    let engine = loaded.engine(args.context, threads, args.parallel.get(), ahead);
+    let mut engine = engine.map_err(unusable)?;
     engine.guess_up_to(args.guess_tokens);
     if let Some(folder) = &args.prefixes {
         engine.keep_prefixes(Prefixes::new(folder.clone(), &format!("{sha256}{adapter_sha256}")));
@@ -374,27 +377,6 @@ fn lower_priority() {
     let _ = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE_ADJ);
 }
 
-fn cores() -> u32 {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    u32::try_from(cores).unwrap_or(u32::MAX)
-}
-
-/// On four cores and more one stays free, so that the board answers while the model thinks.
-fn default_threads(cores: u32) -> u32 {
-    if cores >= 4 { cores - 1 } else { cores.max(1) }
-}
-
 fn file_name(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_core_stays_free_on_four_and_none_on_fewer() {
-        let threads: Vec<u32> = [0, 1, 2, 3, 4, 8].into_iter().map(default_threads).collect();
-        assert_eq!(threads, [1, 1, 2, 3, 3, 7]);
-    }
 }

@@ -135,7 +135,7 @@ impl Teacher {
     /// For the model of a file, and answers of up to `max_calls` calls.
     pub fn new(model: &Path, max_calls: usize) -> Result<Self, String> {
         let loaded = Loaded::quietly(model)?;
-        let vocabulary = Vocabulary::of(loaded.model());
+        let vocabulary: TokEnv = Vocabulary::of(loaded.model());
         Ok(Self {
             dialect: Dialect::turns(&loaded.model())?,
             end: loaded.model().vocab().eos().0.cast_unsigned(),

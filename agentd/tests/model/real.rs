@@ -1,6 +1,6 @@
 //! What llama.cpp does with the real model, and to the process that holds it.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use agentd::model::config::ModelConfig;
 use agentd::model::constraint::Constraint;
@@ -92,6 +92,43 @@ async fn a_worker_that_starts_again_restores_its_prompt_and_gives_the_same_answe
     answers.dedup();
     assert_eq!(answers.len(), 1, "{answers:?}");
     assert_eq!(states().len(), 1);
+}
+
+#[tokio::test]
+async fn the_vocabulary_is_read_from_the_disk_at_the_next_start_unless_it_is_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let tools = greenhouse();
+    let lark = grammar::calls(&tools.iter().collect::<Vec<_>>(), 1, None);
+    let kept = || {
+        let files = folder.path().read_dir().unwrap().map(|entry| entry.unwrap().path());
+        let mut words = files.filter(|path| path.extension().is_some_and(|kind| kind == "words"));
+        words.next().expect("the vocabulary")
+    };
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
+    let (mut answers, mut whole) = (Vec::new(), Vec::new());
+    for life in ["first", "second", "damaged", "fourth"] {
+        if life == "damaged" {
+            let mut bytes = std::fs::read(kept()).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            std::fs::write(kept(), bytes).unwrap();
+        }
+        if life != "first" {
+            std::fs::File::open(kept()).unwrap().set_modified(long_ago).unwrap();
+        }
+        let running = keeping(folder.path()).await;
+        let question = vec![system_prompt(&tools), user("turn on the pump")];
+        answers.push(running.ask_messages(question, &lark).await.unwrap().text);
+        running.stop().await;
+        // What was read from the model is written down, and nothing else is.
+        let is_written = kept().metadata().unwrap().modified().unwrap() != long_ago;
+        assert_eq!(is_written, matches!(life, "first" | "damaged"), "{life}");
+        whole.push(std::fs::read(kept()).unwrap());
+    }
+    for all in [&mut whole, &mut answers.into_iter().map(String::into_bytes).collect()] {
+        all.dedup();
+        assert_eq!(all.len(), 1);
+    }
 }
 
 #[tokio::test]
