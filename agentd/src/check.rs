@@ -203,7 +203,11 @@ fn check_models(agent: &AgentConfig, machine: &ModelConfig) -> Vec<Finding> {
         let told = check_model(&own.with(named));
         Finding { message: format!("fallback {}", told.message), ..told }
     });
-    std::iter::once(first).chain(behind).collect()
+    let larger = own.escalate_to.iter().map(|named| {
+        let told = check_model(&own.with(named));
+        Finding { message: format!("escalate_to {}", told.message), ..told }
+    });
+    std::iter::once(first).chain(behind).chain(larger).collect()
 }
 
 fn check_model(config: &ModelConfig) -> Finding {

@@ -312,7 +312,9 @@ fn start_models(
                 health.lose(&agent.component("model"), error.to_string());
                 Vec::new()
             });
-            Ladder { config, sources }
+            // What is wrong with it is told with the others.
+            let larger = config.larger().ok().flatten();
+            Ladder { config, sources, larger }
         })
         .collect();
     if ladders.iter().all(|ladder| ladder.sources.is_empty()) {

@@ -36,6 +36,8 @@ metrics! {
     model_missed_total: "counter",
     /// Answers that the model was not sure of, and was asked for a second time with the tools in the opposite order.
     model_second_opinions_total: "counter",
+    /// Answers that the model was not sure of, and that a larger one gave in its place.
+    model_escalations_total: "counter",
     /// Calls begun.
     calls_total: "counter",
     /// Calls that failed.

@@ -77,6 +77,60 @@ confidence = 0.5
     assert_eq!(machine.greenhouse.actions().len(), 1);
 }
 
+/// A script that is unsure of one sentence, and a model that really thinks behind it.
+#[tokio::test]
+async fn what_the_model_is_not_sure_of_a_larger_one_is_asked_which_is_loaded_for_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = r#"
+[[reply]]
+when = "lamp"
+say = "set_output(device=heater, state=on)"
+confidence = 0.49
+
+[[reply]]
+when = "pump"
+say = "set_output(device=pump, state=on)"
+confidence = 0.5
+"#;
+    let real = std::env::var("AGENTD_TEST_MODEL").expect("the model's file");
+    let config = scripted_model(folder.path(), script);
+    let config = format!("{config}escalate_to = \"{real}\"\nmin_confidence = 0.5\n");
+    let machine = Machine::start(Setting { config, ..Setting::default() }).await;
+    machine.until_model_ready().await;
+    let sure = machine.ask("would you put the pump on").await;
+    assert_eq!((sure.status, sure.model.as_deref()), (Status::Done, Some("scripted")));
+    assert_eq!(machine.worker_pids().len(), 1, "the larger one is not loaded yet");
+    let unsure = machine.ask("would you put the lamp on").await;
+    assert_eq!(unsure.model.as_deref(), Some("SmolLM2-135M-Instruct.Q4_1"), "{}", unsure.text);
+    assert_eq!((unsure.status, unsure.text.as_str()), (Status::Done, "The lamp is now on."));
+    assert_eq!(machine.worker_pids().len(), 2);
+    assert_eq!(machine.metric("agentd_model_escalations_total").await, 1);
+    let check = machine.run(&["check"]).await;
+    let told = String::from_utf8_lossy(&check.stdout).into_owned();
+    assert!(told.contains("escalate_to SmolLM2-135M-Instruct.Q4_1"), "{told}");
+}
+
+#[tokio::test]
+async fn where_the_larger_model_cannot_be_loaded_a_person_is_asked_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let script =
+        "[[reply]]\nwhen = \".*\"\nsay = \"set_output(device=lamp, state=on)\"\nconfidence = 0.4\n";
+    let config = scripted_model(folder.path(), script);
+    let config = format!("{config}escalate_to = \"/nowhere/large.gguf\"\nmin_confidence = 0.5\n");
+    let machine = Machine::start(Setting { config, ..Setting::default() }).await;
+    machine.until_model_ready().await;
+    // The first one finds out, and the second one knows.
+    for _ in 0..2 {
+        let unsure = machine.ask("it is gloomy in here").await;
+        assert_eq!(unsure.error.map(|denial| denial.code).as_deref(), Some("unsure"));
+        assert_eq!((unsure.model.as_deref(), unsure.confidence), (Some("scripted"), Some(0.4)));
+    }
+    assert!(machine.greenhouse.actions().is_empty());
+    let why = machine.degraded("model:large").await.expect("health says why");
+    assert!(why.contains("/nowhere/large.gguf"), "{why}");
+    assert_eq!(machine.metric("agentd_model_escalations_total").await, 0);
+}
+
 #[tokio::test]
 async fn a_value_that_is_missing_is_asked_for_and_the_next_words_complete_the_request() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -137,6 +137,18 @@ impl Agent {
             "model answered"
         );
         self.metrics.model_second_opinions_total.add(u64::from(was_asked_twice));
+        let answer = match mind.views.escalate(&mind.model, &request, &answer).await {
+            None => answer,
+            Some(larger) => {
+                info!(
+                    command_id:% = waiting.command.id, model:% = larger.model, answer:% = larger.text,
+                    confidence = larger.confidence;
+                    "a larger model answered"
+                );
+                self.metrics.model_escalations_total.add_one();
+                larger
+            }
+        };
         let calls = grammar::parse_calls(&answer.text)
             .map_err(|why| ModelError::Refused(format!("its answer is not a call: {why}")))?;
         let others = answer.alternatives.iter();

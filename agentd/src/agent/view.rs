@@ -44,6 +44,8 @@ pub struct Views {
     prepared_for: Mutex<Option<String>>,
     /// What the model is less sure of, 0 to 1, is asked a second time.
     least_sure: f32,
+    /// What it is less sure of, 0 to 1, a larger model is asked.
+    escalated_below: f32,
 }
 
 /// One way in which some tools are shown.
@@ -66,6 +68,7 @@ impl Views {
             first: View::new(specs, limits),
             prepared_for: Mutex::default(),
             least_sure: limits.second_opinion,
+            escalated_below: limits.min_confidence,
         }
     }
 
@@ -133,6 +136,24 @@ impl Views {
                 Ok((answer, false))
             }
         }
+    }
+
+    /// What a larger model says where `answer` is less sure than what is done without asking back. None: it is sure enough, there
+    /// is no larger one, or it does not answer in half of the time that is left, so that what is then done has some.
+    pub async fn escalate(
+        &self,
+        model: &Model,
+        request: &Request,
+        answer: &Answer,
+    ) -> Option<Answer> {
+        if answer.confidence >= self.escalated_below || !model.has_larger() {
+            return None;
+        }
+        let now = Instant::now();
+        let deadline = now + request.deadline.saturating_duration_since(now) / 2;
+        let request = Request { deadline, ..request.clone() };
+        let asked = model.ask_larger(self.first.ask(&request, None)).await;
+        asked.inspect_err(|error| info!(error:% = error; "the larger model gave no answer")).ok()
     }
 }
 

@@ -22,6 +22,10 @@ pub struct ModelConfig {
     /// Models that are asked where the one before them cannot be, from the best to the cheapest: names of the
     /// catalogue, or GGUF files. Set it where a larger model may not fit at all times, or makes the board too hot.
     pub fallback: Vec<String>,
+    /// A larger model, a name of the catalogue or a GGUF file, that is asked what this one is less sure of than
+    /// `min_confidence`, before a person is asked back. Set it where the board has time and memory for both: what is easy stays
+    /// quick. It is loaded once it is asked.
+    pub escalate_to: Option<String>,
     /// From how many degrees Celsius on the board counts as hot, and the last one of `fallback` is asked. Lower it where
     /// the board is slowed down before it gets there.
     pub hot_celsius: f32,
@@ -84,6 +88,7 @@ impl Default for ModelConfig {
             name: None,
             path: None,
             fallback: Vec::new(),
+            escalate_to: None,
             hot_celsius: 80.0,
             adapter: None,
             dir: default_dir(),
@@ -218,8 +223,12 @@ impl ModelConfig {
             true => (None, Some(named.into())),
             false => (Some(named.to_owned()), None),
         };
-        // An adapter is for the one model that it was trained on, and a draft for one that is larger.
-        Self { name, path, adapter: None, draft: None, scripted: None, ..self.clone() }
+        Self { name, path, scripted: None, ..self.with_nothing_of_its_own() }
+    }
+
+    /// The same without what is for the one model alone: its adapter, which was trained on it, and its draft, which is smaller.
+    pub(super) fn with_nothing_of_its_own(&self) -> Self {
+        Self { adapter: None, draft: None, ..self.clone() }
     }
 
     /// The file of the model that guesses, where there is one: the model as it was published, since an adapter's calls
@@ -238,9 +247,16 @@ impl ModelConfig {
         }
     }
 
-    /// All models, the best one first. A draft that the catalogue does not know is an error here too.
+    /// The larger model for what this one is not sure of, where there is one.
+    pub fn larger(&self) -> Result<Option<Source>, CatalogError> {
+        let larger = self.escalate_to.as_deref().map(|named| self.with(named).source());
+        Ok(larger.transpose()?.flatten())
+    }
+
+    /// All models, the best one first. A draft or a larger model that the catalogue does not know is an error here too.
     pub fn sources(&self) -> Result<Vec<Source>, CatalogError> {
         self.draft_path()?;
+        self.larger()?;
         let behind = self.fallback.iter().map(|named| self.with(named).source());
         let all = std::iter::once(self.source()).chain(behind);
         Ok(all.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
@@ -323,6 +339,12 @@ mod tests {
             config.sources().unwrap().iter().map(|source| source.name().to_owned()).collect();
         assert_eq!(names, ["large", "small", "smollm2-135m-instruct"]);
         assert_eq!(config.with("/m/small.gguf").adapter, None);
+        let text = "path = '/m/small.gguf'\nadapter = '/m/a.gguf'\nescalate_to = '/m/large.gguf'";
+        let larger = read(text).unwrap().larger().unwrap().unwrap();
+        assert_eq!((larger.name(), larger.path()), ("large", Path::new("/m/large.gguf")));
+        assert_eq!(config.larger().unwrap(), None);
+        let unknown = ModelConfig { escalate_to: Some("gpt".into()), ..config.clone() };
+        assert!(unknown.sources().is_err() && unknown.larger().is_err());
         let unknown = ModelConfig { fallback: vec!["gpt".into()], ..config };
         assert!(unknown.sources().unwrap_err().to_string().contains("gpt"));
     }

@@ -45,6 +45,8 @@ impl Drop for Freed {
 pub struct Model {
     /// The models, the best one first.
     pub(super) rungs: Arc<[Rung]>,
+    /// The larger one for what they are not sure of.
+    larger: Option<Rung>,
     /// What the one does that would be asked now.
     state: watch::Receiver<State>,
     /// Whether the board is so hot that the cheapest model is asked.
@@ -148,22 +150,23 @@ impl Rung {
 impl Model {
     /// The handle where no model is configured: every ask is refused.
     pub fn off() -> Self {
-        Self::of([], watch::channel(State::Off).1, watch::channel(false).1)
+        Self::of([], None, watch::channel(State::Off).1, watch::channel(false).1)
     }
 
     /// The handle to one model.
     pub(super) fn one(rung: Rung) -> Self {
         let state = rung.state.clone();
-        Self::of([rung], state, watch::channel(false).1)
+        Self::of([rung], None, state, watch::channel(false).1)
     }
 
-    /// The handle to several models, the best one first.
+    /// The handle to several models, the best one first, and to a larger one for what they are not sure of.
     pub(super) fn of(
         rungs: impl Into<Arc<[Rung]>>,
+        larger: Option<Rung>,
         state: watch::Receiver<State>,
         hot: watch::Receiver<bool>,
     ) -> Self {
-        Self { rungs: rungs.into(), state, hot }
+        Self { rungs: rungs.into(), larger, state, hot }
     }
 
     /// What the model does that would be asked now.
@@ -173,6 +176,11 @@ impl Model {
         self.next(None).map_or_else(|| self.state.borrow().clone(), told)
     }
 
+    /// Whether there is a choice to make while the board is hot.
+    pub(super) fn is_one_of_several(&self) -> bool {
+        self.rungs.len() > 1 || self.has_larger()
+    }
+
     /// Watches what the model does that would be asked.
     pub fn watch(&self) -> watch::Receiver<State> {
         self.state.clone()
@@ -180,7 +188,11 @@ impl Model {
 
     /// The workers' processes.
     pub fn pids(&self) -> Vec<u32> {
-        let pids = self.rungs.iter().map(|rung| rung.tenant.pid.load(Ordering::Relaxed));
+        let pids = self
+            .rungs
+            .iter()
+            .chain(&self.larger)
+            .map(|rung| rung.tenant.pid.load(Ordering::Relaxed));
         pids.filter(|pid| *pid > 0).collect()
     }
 
@@ -230,6 +242,20 @@ impl Model {
             ModelError::Unavailable("it was unloaded, or the board is hot".into())
         })?;
         Ok(Answer { model: name.to_owned(), ..rung.ask(ask).await? })
+    }
+
+    /// Whether there is a larger model for what these are not sure of.
+    pub fn has_larger(&self) -> bool {
+        self.larger.is_some()
+    }
+
+    /// Asks the larger model, which is loaded for this. No other one stands in for it, and a board that is hot is spared.
+    pub async fn ask_larger(&self, ask: Ask) -> Result<Answer, ModelError> {
+        let rung = self.larger.as_ref().filter(|_| !*self.hot.borrow());
+        let rung = rung.ok_or_else(|| {
+            ModelError::Unavailable("there is no larger one, or the board is hot".into())
+        })?;
+        Ok(Answer { model: rung.name.to_string(), ..rung.ask(ask).await? })
     }
 
     /// Asks, and waits for the answer. Where the model cannot answer that was asked, the next one is. Dropping the future

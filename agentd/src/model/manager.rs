@@ -65,6 +65,46 @@ pub struct Ladder {
     pub config: ModelConfig,
     /// The models; none where none is installed.
     pub sources: Vec<Source>,
+    /// A larger one for what they are not sure of, where there is one.
+    pub larger: Option<Source>,
+}
+
+/// The models of all agents, each once.
+struct All<'a> {
+    executable: &'a Path,
+    health: &'a Health,
+    metrics: &'a Arc<Metrics>,
+    /// What tells them apart: the file and the adapter.
+    keys: Vec<(PathBuf, Option<PathBuf>)>,
+    names: Vec<String>,
+    rungs: Vec<Rung>,
+    supervisors: Vec<Supervisor>,
+}
+
+impl<'a> All<'a> {
+    fn new(executable: &'a Path, health: &'a Health, metrics: &'a Arc<Metrics>) -> Self {
+        let (keys, names, rungs, supervisors) = Default::default();
+        Self { executable, health, metrics, keys, names, rungs, supervisors }
+    }
+
+    /// The number of a model, which is a new one unless there is one of that file and adapter. The first one of all is loaded at
+    /// once.
+    fn with(&mut self, config: &ModelConfig, source: &Source, is_first: bool) -> usize {
+        let key = (source.path().to_owned(), config.adapter.clone());
+        if let Some(known) = self.keys.iter().position(|known| *known == key) {
+            return known;
+        }
+        let source = &unlike(source, &self.names);
+        self.names.push(source.name().to_owned());
+        let config = if is_first { config.clone() } else { behind(config) };
+        let (program, health) = (self.executable.to_owned(), self.health.clone());
+        let (model, supervisor) =
+            Supervisor::new(&config, source, program, health, Arc::clone(self.metrics));
+        self.rungs.extend(model.rungs.iter().cloned());
+        self.supervisors.push(if is_first { supervisor } else { supervisor.behind() });
+        self.keys.push(key);
+        self.keys.len() - 1
+    }
 }
 
 impl Manager {
@@ -76,50 +116,36 @@ impl Manager {
         health: &Health,
         metrics: &Arc<Metrics>,
     ) -> (Vec<Model>, Self) {
-        let (mut keys, mut rungs, mut supervisors) = (Vec::new(), Vec::new(), Vec::new());
-        let mut names: Vec<String> = Vec::new();
-        let mut steps: Vec<Vec<usize>> = Vec::new();
-        for (agent, Ladder { config, sources }) in ladders.iter().enumerate() {
+        let mut all = All::new(executable, health, metrics);
+        let (hot, is_hot) = watch::channel(false);
+        let (mut models, mut told) = (Vec::new(), Vec::new());
+        for (agent, Ladder { config, sources, larger }) in ladders.iter().enumerate() {
             let mut own: Vec<usize> = Vec::new();
             for (at, source) in sources.iter().enumerate() {
-                let adapter = config.adapter.clone().filter(|_| at == 0);
-                let draft = config.draft.clone().filter(|_| at == 0);
-                let key = (source.path(), adapter.clone());
-                let known = keys.iter().position(|known| *known == key);
-                let rung = known.unwrap_or_else(|| {
-                    let is_first = (agent, at) == (0, 0);
-                    let source = &unlike(source, &names);
-                    names.push(source.name().to_owned());
-                    let config =
-                        if is_first { config.clone() } else { behind(config, adapter, draft) };
-                    let (program, health, metrics) =
-                        (PathBuf::from(executable), health.clone(), Arc::clone(metrics));
-                    let (model, supervisor) =
-                        Supervisor::new(&config, source, program, health, metrics);
-                    rungs.extend(model.rungs.iter().cloned());
-                    supervisors.push(if is_first { supervisor } else { supervisor.behind() });
-                    keys.push(key);
-                    keys.len() - 1
-                });
+                let rung = match at {
+                    0 => all.with(config, source, agent == 0),
+                    _ => all.with(&config.with_nothing_of_its_own(), source, false),
+                };
                 if !own.contains(&rung) {
                     own.push(rung);
                 }
             }
-            steps.push(own);
-        }
-        let (hot, is_hot) = watch::channel(false);
-        let (mut models, mut told) = (Vec::new(), Vec::new());
-        for own in steps {
-            let own: Vec<Rung> = own.into_iter().map(|rung| rungs[rung].clone()).collect();
-            let first = own.first().map(|rung| rung.state.borrow().clone());
+            let larger = larger.as_ref().filter(|_| !own.is_empty());
+            let larger =
+                larger.map(|larger| all.with(&config.with_nothing_of_its_own(), larger, false));
+            // The model itself would say the same again.
+            let larger = larger.filter(|larger| own.first() != Some(larger));
+            let first = own.first().map(|rung| all.rungs[*rung].state.borrow().clone());
             let (tell, state) = watch::channel(first.unwrap_or(State::Off));
-            models.push(Model::of(own, state, is_hot.clone()));
+            let of = |rung: usize| all.rungs[rung].clone();
+            let own: Vec<Rung> = own.into_iter().map(of).collect();
+            models.push(Model::of(own, larger.map(of), state, is_hot.clone()));
             told.push(tell);
         }
         let has_first = ladders.first().is_some_and(|ladder| !ladder.sources.is_empty());
         let first = ladders.first().map(|ladder| ladder.config.clone()).unwrap_or_default();
         let watcher = Watcher {
-            rungs,
+            rungs: all.rungs,
             told: models.iter().cloned().zip(told).collect(),
             hot,
             budget: budget(first.memory_mib),
@@ -128,7 +154,7 @@ impl Manager {
             health: health.clone(),
             metrics: Arc::clone(metrics),
         };
-        (models, Self { supervisors, watcher })
+        (models, Self { supervisors: all.supervisors, watcher })
     }
 
     /// Keeps the models until `shutdown`.
@@ -154,12 +180,12 @@ fn unlike(source: &Source, names: &[String]) -> Source {
 }
 
 /// How a model is used that is not the first one: it is loaded once it is asked, and leaves after a while.
-fn behind(config: &ModelConfig, adapter: Option<PathBuf>, draft: Option<String>) -> ModelConfig {
+fn behind(config: &ModelConfig) -> ModelConfig {
     let idle_seconds = match config.idle_seconds {
         0 => FALLBACK_IDLE,
         seconds => seconds,
     };
-    ModelConfig { adapter, draft, idle_seconds, ..config.clone() }
+    ModelConfig { idle_seconds, ..config.clone() }
 }
 
 impl Watcher {
@@ -206,7 +232,7 @@ impl Watcher {
     }
 
     fn look_at_heat(&self) {
-        if self.told.iter().all(|(model, _)| model.rungs.len() < 2) {
+        if self.told.iter().all(|(model, _)| !model.is_one_of_several()) {
             return;
         }
         let heat = Heat::read(Path::new("/sys"));

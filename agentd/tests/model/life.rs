@@ -226,6 +226,7 @@ async fn agents_that_ask_the_same_model_have_one_worker_and_others_are_loaded_on
     let ladder = |sources: &[&Source]| Ladder {
         config: ModelConfig::default(),
         sources: sources.iter().copied().cloned().collect(),
+        larger: None,
     };
     let ladders = [ladder(&[&first]), ladder(&[&first]), ladder(&[&other, &first]), ladder(&[])];
     let (running, models) = start_agents(&ladders);
@@ -242,12 +243,49 @@ async fn agents_that_ask_the_same_model_have_one_worker_and_others_are_loaded_on
     assert!(models.iter().all(|model| model.state() == State::Off));
 }
 
+#[tokio::test]
+async fn a_larger_model_is_one_of_the_others_and_is_loaded_once_it_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let (small, large) = (
+        script(folder.path(), "small.toml", ANSWERS),
+        script(folder.path(), "large.toml", ANSWERS),
+    );
+    let ladder = |sources: &[&Source], larger: Option<&Source>| Ladder {
+        config: ModelConfig::default(),
+        sources: sources.iter().copied().cloned().collect(),
+        larger: larger.cloned(),
+    };
+    let ladders = [
+        ladder(&[&small], Some(&large)),
+        ladder(&[&small, &large], Some(&large)),
+        ladder(&[&small], Some(&small)),
+        ladder(&[&small], None),
+        ladder(&[], Some(&large)),
+    ];
+    let (running, models) = start_agents(&ladders);
+    running.ready().await;
+    let has_larger: Vec<bool> = models.iter().map(|model| model.has_larger()).collect();
+    assert_eq!(has_larger, [true, true, false, false, false]);
+    assert!(models[0].ask(ask("pump", ANY)).await.is_ok());
+    assert!(workers("large.toml").is_empty());
+    for model in &models[..2] {
+        let answer = model.ask_larger(ask("pump", ANY)).await.unwrap();
+        assert_eq!(answer.model, "scripted");
+    }
+    assert_eq!((workers("small.toml").len(), workers("large.toml").len()), (1, 1));
+    for model in &models[2..] {
+        let none = model.ask_larger(ask("pump", ANY)).await;
+        assert!(matches!(none, Err(ModelError::Unavailable(_))), "{none:?}");
+    }
+    running.stop().await;
+}
+
 /// Where the default agent has no model, another one's is neither told as its own nor loaded at once.
 #[tokio::test]
 async fn the_model_of_another_agent_does_not_stand_in_for_that_of_the_first() {
     let folder = tempfile::tempdir().unwrap();
     let other = script(folder.path(), "other.toml", CRASHES);
-    let ladder = |sources| Ladder { config: ModelConfig::default(), sources };
+    let ladder = |sources| Ladder { config: ModelConfig::default(), sources, larger: None };
     let (running, models) = start_agents(&[ladder(Vec::new()), ladder(vec![other])]);
     assert_eq!(models[1].state(), State::Asleep { name: "scripted".into() });
     assert!(workers("--scripted").is_empty());

@@ -56,7 +56,7 @@ pub(crate) fn start(config: &ModelConfig, source: &Source, executable: PathBuf) 
 /// Several models, the best one first.
 pub(crate) fn start_manager(config: &ModelConfig, sources: &[Source]) -> Running {
     Running::of(|health, metrics, shutdown| {
-        let ladder = Ladder { config: config.clone(), sources: sources.to_vec() };
+        let ladder = Ladder { config: config.clone(), sources: sources.to_vec(), larger: None };
         let (mut models, manager) = Manager::new(&[ladder], &executable(), &health, &metrics);
         (models.remove(0), manager.run(shutdown))
     })
