@@ -146,7 +146,7 @@ impl Views {
         request: &Request,
         answer: &Answer,
     ) -> Option<Answer> {
-        if answer.confidence >= self.escalated_below || !model.has_larger() {
+        if answer.confidence >= self.escalated_below || !model.has_larger_than(&answer.model) {
             return None;
         }
         let now = Instant::now();

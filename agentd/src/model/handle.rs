@@ -178,7 +178,7 @@ impl Model {
 
     /// Whether there is a choice to make while the board is hot.
     pub(super) fn is_one_of_several(&self) -> bool {
-        self.rungs.len() > 1 || self.has_larger()
+        self.rungs.len() > 1 || self.larger.is_some()
     }
 
     /// Watches what the model does that would be asked.
@@ -244,9 +244,9 @@ impl Model {
         Ok(Answer { model: name.to_owned(), ..rung.ask(ask).await? })
     }
 
-    /// Whether there is a larger model for what these are not sure of.
-    pub fn has_larger(&self) -> bool {
-        self.larger.is_some()
+    /// Whether there is a larger model for what the one of this name is not sure of.
+    pub fn has_larger_than(&self, name: &str) -> bool {
+        self.larger.as_ref().is_some_and(|larger| *larger.name != *name)
     }
 
     /// Asks the larger model, which is loaded for this. No other one stands in for it, and a board that is hot is spared.

@@ -70,7 +70,7 @@ pub struct Ladder {
 }
 
 /// The models of all agents, each once.
-struct All<'a> {
+struct Registry<'a> {
     executable: &'a Path,
     health: &'a Health,
     metrics: &'a Arc<Metrics>,
@@ -81,7 +81,7 @@ struct All<'a> {
     supervisors: Vec<Supervisor>,
 }
 
-impl<'a> All<'a> {
+impl<'a> Registry<'a> {
     fn new(executable: &'a Path, health: &'a Health, metrics: &'a Arc<Metrics>) -> Self {
         let (keys, names, rungs, supervisors) = Default::default();
         Self { executable, health, metrics, keys, names, rungs, supervisors }
@@ -89,7 +89,7 @@ impl<'a> All<'a> {
 
     /// The number of a model, which is a new one unless there is one of that file and adapter. The first one of all is loaded at
     /// once.
-    fn with(&mut self, config: &ModelConfig, source: &Source, is_first: bool) -> usize {
+    fn number(&mut self, config: &ModelConfig, source: &Source, is_first: bool) -> usize {
         let key = (source.path().to_owned(), config.adapter.clone());
         if let Some(known) = self.keys.iter().position(|known| *known == key) {
             return known;
@@ -116,28 +116,28 @@ impl Manager {
         health: &Health,
         metrics: &Arc<Metrics>,
     ) -> (Vec<Model>, Self) {
-        let mut all = All::new(executable, health, metrics);
+        let mut registry = Registry::new(executable, health, metrics);
         let (hot, is_hot) = watch::channel(false);
         let (mut models, mut told) = (Vec::new(), Vec::new());
         for (agent, Ladder { config, sources, larger }) in ladders.iter().enumerate() {
             let mut own: Vec<usize> = Vec::new();
             for (at, source) in sources.iter().enumerate() {
                 let rung = match at {
-                    0 => all.with(config, source, agent == 0),
-                    _ => all.with(&config.with_nothing_of_its_own(), source, false),
+                    0 => registry.number(config, source, agent == 0),
+                    _ => registry.number(&config.with_nothing_of_its_own(), source, false),
                 };
                 if !own.contains(&rung) {
                     own.push(rung);
                 }
             }
             let larger = larger.as_ref().filter(|_| !own.is_empty());
-            let larger =
-                larger.map(|larger| all.with(&config.with_nothing_of_its_own(), larger, false));
+            let larger = larger
+                .map(|larger| registry.number(&config.with_nothing_of_its_own(), larger, false));
             // The model itself would say the same again.
             let larger = larger.filter(|larger| own.first() != Some(larger));
-            let first = own.first().map(|rung| all.rungs[*rung].state.borrow().clone());
+            let first = own.first().map(|rung| registry.rungs[*rung].state.borrow().clone());
             let (tell, state) = watch::channel(first.unwrap_or(State::Off));
-            let of = |rung: usize| all.rungs[rung].clone();
+            let of = |rung: usize| registry.rungs[rung].clone();
             let own: Vec<Rung> = own.into_iter().map(of).collect();
             models.push(Model::of(own, larger.map(of), state, is_hot.clone()));
             told.push(tell);
@@ -145,7 +145,7 @@ impl Manager {
         let has_first = ladders.first().is_some_and(|ladder| !ladder.sources.is_empty());
         let first = ladders.first().map(|ladder| ladder.config.clone()).unwrap_or_default();
         let watcher = Watcher {
-            rungs: all.rungs,
+            rungs: registry.rungs,
             told: models.iter().cloned().zip(told).collect(),
             hot,
             budget: budget(first.memory_mib),
@@ -154,7 +154,7 @@ impl Manager {
             health: health.clone(),
             metrics: Arc::clone(metrics),
         };
-        (models, Self { supervisors: all.supervisors, watcher })
+        (models, Self { supervisors: registry.supervisors, watcher })
     }
 
     /// Keeps the models until `shutdown`.

@@ -264,7 +264,8 @@ async fn a_larger_model_is_one_of_the_others_and_is_loaded_once_it_is_asked() {
     ];
     let (running, models) = start_agents(&ladders);
     running.ready().await;
-    let has_larger: Vec<bool> = models.iter().map(|model| model.has_larger()).collect();
+    let has_larger: Vec<bool> =
+        models.iter().map(|model| model.has_larger_than("another")).collect();
     assert_eq!(has_larger, [true, true, false, false, false]);
     assert!(models[0].ask(ask("pump", ANY)).await.is_ok());
     assert!(workers("large.toml").is_empty());
