@@ -10,14 +10,18 @@ import hashlib
 import json
 import pathlib
 
+import torch
+
 import train
 from learn import adapter
+from learn.full import Full
 from learn.lessons import Lessons
 from learn.llama import Base, Llama, Lora
 
 EXAMPLES = """examples:
   python3 average.py --model m.gguf before.gguf after.gguf --shares 0 0.5 0.8 1 --check check.jsonl
   python3 average.py --model m.gguf before.gguf after.gguf --shares 0.8 --out new.gguf
+  python3 average.py --model m.gguf before.gguf run/checkpoint.pt --shares 0.5 ...      # of a run with --full
   make exam EXAM_ARGS='--adapter new.gguf --json' > exam.json      # and once more, with --exam exam.json"""
 
 
@@ -34,12 +38,43 @@ def between(first, second, share):
     return found
 
 
+def on_the_way(base, first, second):
+    """What lies a share of the way from the file `first` to the file `second`, as a function of the share. `second` is an adapter,
+    or the checkpoint of a run that learnt all weights: then what lies between are weights, and it is the adapter nearest to them,
+    of the first one's ranks."""
+    is_checkpoint = second.endswith(".pt")
+    rank, ffn_rank = adapter.ranks(first if is_checkpoint else second)
+    begin = Lora(base, rank, rank, ffn_rank)
+    adapter.load(first, begin)
+    if is_checkpoint:
+        end = torch.load(second, weights_only=True)["average"]
+
+        def weights(share):
+            full = Full(base, begin)
+            full.load_state_dict({name: value.lerp(end[name], share) for name, value in full.state_dict().items()})
+            return full.nearest(rank, ffn_rank)
+
+        return weights
+    end = Lora(base, rank, rank, ffn_rank)
+    adapter.load(second, end)
+
+    def factors(share):
+        mean = Lora(base, rank, rank, ffn_rank)
+        mean.load_state_dict(between(begin, end, share))
+        return mean
+
+    return factors
+
+
 def digest(path):
     return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
 
 
 def origin(path):
     """A file's hash and what it says of its training; an average says the same of the two that it was made of."""
+    if path.endswith(".pt"):
+        state = torch.load(path, weights_only=True)
+        return {"sha256": digest(path), "steps": state["step"], "seconds": round(state["seconds"])}
     return {"sha256": digest(path)} | adapter.told(path)
 
 
@@ -52,7 +87,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="the GGUF file that both are for")
     parser.add_argument("first", help="the adapter of before")
-    parser.add_argument("second", help="the one that was trained on from it")
+    parser.add_argument("second", help="the one that was trained on from it, or the checkpoint of a run with --full")
     parser.add_argument("--shares", type=float, nargs="+", default=[0.5], help="shares of the second one to try (default 0.5)")
     parser.add_argument("--check", nargs="*", default=[], help="lessons on machines that are never learnt, for each share")
     parser.add_argument("--out", type=pathlib.Path, help="where the average is written; with one share")
@@ -61,13 +96,10 @@ def main():
     if of.out and len(of.shares) != 1:
         parser.error("--out wants one share: name the one that is written")
     base = Base(of.model)
-    rank, ffn_rank = adapter.ranks(of.second)
-    first, second, mean = (Lora(base, rank, rank, ffn_rank) for _ in range(3))
-    adapter.load(of.first, first)
-    adapter.load(of.second, second)
-    model = Llama(base, mean, train.precision("auto"))
+    mean_at = on_the_way(base, of.first, of.second)
     for share in of.shares:
-        mean.load_state_dict(between(first, second, share))
+        mean = mean_at(share)
+        model = Llama(base, mean, train.precision("auto"))
         told = {}
         for path in of.check:
             loss, exact = train.check(model, Lessons(path, 1))

@@ -238,7 +238,19 @@ class Learn(unittest.TestCase):
         self.run_training("full", 20, "--full", "--rate", 0.005)
         log = self.run_training("full", 40, "--full", "--rate", 0.005)
         self.assertEqual(([line["step"] for line in log], log[-1]["check_exact"]), (list(range(2, 42, 2)), 1.0))
-        self.assertEqual(adapter.ranks(self.folder / "full" / "adapter.gguf"), (4, 4))
+        written = str(self.folder / "full" / "adapter.gguf")
+        self.assertEqual(adapter.ranks(written), (4, 4))
+        # Between what it began with, which changes nothing, and its end lie weights.
+        begin, end = str(self.folder / "begin.gguf"), Lora(self.base, 4, 4.0)
+        adapter.save(begin, Lora(self.base, 4, 4.0), {})
+        adapter.load(written, end)
+        at = average.on_the_way(self.base, begin, str(self.folder / "full" / "checkpoint.pt"))
+        for share in (0.0, 0.5, 1.0):
+            for key in end.a:
+                change = end.change(key)
+                far = (at(share).change(key) - share * change).norm()
+                self.assertLess(far, 0.02 * change.norm(), (share, key))
+        self.assertEqual(average.origin(str(self.folder / "full" / "checkpoint.pt"))["steps"], 40)
 
 
 if __name__ == "__main__":
