@@ -6,6 +6,8 @@
 mod bench;
 #[path = "model/guesses.rs"]
 mod guesses;
+#[path = "model/kept.rs"]
+mod kept;
 #[path = "model/lessons.rs"]
 mod lessons;
 #[path = "model/life.rs"]

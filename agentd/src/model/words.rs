@@ -161,6 +161,20 @@ mod tests {
     }
 
     #[test]
+    fn the_bound_holds_at_and_one_over() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let of = prefixes(&folder);
+        let word = |bytes: u64| words(&[&vec![b'a'; bytes as usize]]);
+        // Its length has as many digits.
+        let beside =
+            word(MAX_BYTES - 1000).to_bytes().expect("bytes").len() as u64 - (MAX_BYTES - 1000);
+        of.keep_words(&word(MAX_BYTES - beside + 1)).expect("left alone");
+        assert_eq!(of.words(), None);
+        of.keep_words(&word(MAX_BYTES - beside)).expect("kept");
+        assert!(of.words().is_some());
+    }
+
+    #[test]
     fn what_is_damaged_cut_off_or_lengthened_is_not_used() {
         let whole = words(&[b"ab", b"c"]).to_bytes().expect("bytes");
         assert!(Words::of_bytes(&whole).is_some());
